@@ -1,0 +1,12 @@
+//! Runs proxy-wasm modules and policy components as Envoy would, in Wasmtime and in Envoy itself.
+
+pub mod abi;
+pub mod build;
+pub mod component;
+pub mod envoy;
+pub mod outcome;
+pub mod report;
+pub mod runner;
+pub mod scenario;
+pub mod vm;
+pub mod world;

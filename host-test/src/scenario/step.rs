@@ -1,0 +1,106 @@
+//! What one step of a scenario sends, and who answers it.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+use super::{bytes::Bytes, expect::Expect, headers::HeaderLines};
+
+/// One request, its answer, and what must be seen of both.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Step {
+    /// What this step shows, where the scenario's own sentence doesn't say it.
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub request: Request,
+    /// What the upstream answers. Default: 200 without a body.
+    #[serde(default)]
+    pub response: Option<Response>,
+    /// A filter behind the one under test answers this itself; the upstream is never reached.
+    #[serde(default)]
+    pub reply: Option<Reply>,
+    /// Play the step again for every place where the bodies can be cut in two, and once more with
+    /// every byte on its own; each time the expectations hold.
+    #[serde(default)]
+    pub every_split: bool,
+    /// Play the step so many times; each time the expectations hold.
+    #[serde(default = "one")]
+    pub times: u32,
+    #[serde(default)]
+    pub expect: Expect,
+}
+
+fn one() -> u32 {
+    1
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Request {
+    pub method: String,
+    pub authority: String,
+    pub path: String,
+    pub headers: HeaderLines,
+    pub body: Option<Body>,
+    pub trailers: HeaderLines,
+}
+
+impl Default for Request {
+    fn default() -> Self {
+        Self {
+            method: "GET".into(),
+            authority: "edge.example".into(),
+            path: "/".into(),
+            headers: HeaderLines::default(),
+            body: None,
+            trailers: HeaderLines::default(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Response {
+    pub status: u16,
+    pub headers: HeaderLines,
+    pub body: Option<Body>,
+    pub trailers: HeaderLines,
+}
+
+impl Default for Response {
+    fn default() -> Self {
+        Self { status: 200, headers: HeaderLines::default(), body: None, trailers: HeaderLines::default() }
+    }
+}
+
+/// The body of a message. Text (or bytes) is sent whole and its length is announced in
+/// `content-length`; a list is sent chunk by chunk, without a `content-length`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum Body {
+    Chunks(Vec<Bytes>),
+    Whole(Bytes),
+}
+
+impl Body {
+    /// The chunks in which the body travels, none of them empty.
+    pub fn pieces(&self) -> Vec<Vec<u8>> {
+        let chunks = match self {
+            Self::Chunks(chunks) => chunks.as_slice(),
+            Self::Whole(whole) => std::slice::from_ref(whole),
+        };
+        chunks.iter().map(|chunk| chunk.0.clone()).filter(|chunk| !chunk.is_empty()).collect()
+    }
+}
+
+/// A reply that a filter behind the one under test gives.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Reply {
+    pub status: u16,
+    #[serde(default)]
+    pub headers: HeaderLines,
+    #[serde(default)]
+    pub body: Bytes,
+}
