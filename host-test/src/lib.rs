@@ -2,6 +2,7 @@
 
 pub mod abi;
 pub mod build;
+pub mod cli;
 pub mod component;
 pub mod envoy;
 pub mod outcome;

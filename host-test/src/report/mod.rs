@@ -1,1 +1,3 @@
-//! TODO
+//! What was seen → text. Pure.
+
+pub mod built;

@@ -3,7 +3,7 @@
 /// Makes a [`Guest`](super::Guest) the component's policy.
 #[macro_export]
 macro_rules! component_entry {
-    ($guest:ty) => {
+    ($guest:ident) => {
         $crate::component::bindings::export!($guest);
     };
 }
