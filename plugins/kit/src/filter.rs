@@ -160,7 +160,7 @@ impl<P: Policy> Filter<P> {
         if let Some(seen) = self.seen_without_policy.count(host, Mode::Enforce, reason) {
             host.leave_record(P::FILTER, &seen.record);
         }
-        Reply::unavailable(reason)
+        Reply::unavailable(reason.of(P::FILTER))
     }
 
     fn warn(&mut self, host: &mut impl Host, line: &str) {

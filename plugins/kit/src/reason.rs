@@ -6,6 +6,13 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Reason(pub &'static str);
 
+impl Reason {
+    /// The whole code, with the filter's name in front.
+    pub fn of(self, filter: &str) -> String {
+        [filter, ".", self.0].concat()
+    }
+}
+
 /// Nothing chose a policy, and none was required: the filter did nothing.
 pub const NO_POLICY: Reason = Reason("no_policy");
 /// Nothing chose a policy where `require_policy` is set: refused.
@@ -20,8 +27,9 @@ pub const REQUEST_AMBIGUOUS: Reason = Reason("request_ambiguous");
 /// The route changed after the policy was chosen; the first choice stayed, or, where
 /// `require_policy` is set, the request was refused.
 pub const ROUTE_CHANGED: Reason = Reason("route_changed");
-/// The stream began without a valid configuration: refused.
-pub const UNCONFIGURED: Reason = Reason("unconfigured");
+/// The whole code where a stream began without a valid configuration: refused. The filter's name is
+/// part of what isn't known then.
+pub const UNCONFIGURED: &str = "portcullis.unconfigured";
 
 /// The reasons that any filter may give, beside its own.
 pub const OF_ANY_FILTER: [Reason; 6] =

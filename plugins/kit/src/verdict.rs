@@ -1,7 +1,5 @@
 //! What a policy decides about the message in hand.
 
-use crate::reason::Reason;
-
 /// A decision. Borrows from the policy, so that the usual one costs no copy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict<'a> {
@@ -33,13 +31,13 @@ pub struct Reply {
     pub status: u16,
     pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     pub body: Vec<u8>,
-    /// Goes into the proxy's response code details.
-    pub reason: Reason,
+    /// The whole code of the reason, `rate_limit.quota_spent`, for the proxy's response code details.
+    pub details: String,
 }
 
 impl Reply {
     /// 503 without a word to the client: the fault is on this side, and the reason is the operator's.
-    pub fn unavailable(reason: Reason) -> Self {
-        Self { status: 503, headers: Vec::new(), body: Vec::new(), reason }
+    pub fn unavailable(details: String) -> Self {
+        Self { status: 503, headers: Vec::new(), body: Vec::new(), details }
     }
 }

@@ -92,10 +92,10 @@ pub fn verdict(verdict: Verdict<'_>) -> types::Verdict {
 
 fn reply(reply: Reply) -> types::Reply {
     let headers = reply.headers.into_iter().map(|(name, value)| types::Header { name, value }).collect();
-    types::Reply { status: reply.status, headers, body: reply.body, details: reply.reason.0.into() }
+    types::Reply { status: reply.status, headers, body: reply.body, details: reply.details }
 }
 
 /// What every message gets before a configuration was taken.
 pub fn unconfigured() -> types::Verdict {
-    types::Verdict::Reply(reply(Reply::unavailable(reason::UNCONFIGURED)))
+    types::Verdict::Reply(reply(Reply::unavailable(reason::UNCONFIGURED.into())))
 }

@@ -101,7 +101,7 @@ struct Edge {
 enum Seen {
     Color(String),
     Nothing,
-    Refused(&'static str),
+    Refused(String),
 }
 
 const POLICIES: &str =
@@ -120,11 +120,11 @@ impl Edge {
         let head = self.filter.reads_request_head().then_some(head);
         if let Some(reply) = self.filter.on_request(&mut self.proxy, &mut exchange, head) {
             assert_eq!(reply.status, 503);
-            return Seen::Refused(reply.reason.0);
+            return Seen::Refused(reply.details);
         }
         meanwhile(&mut self.proxy);
         match self.filter.policy(&mut self.proxy, &mut exchange) {
-            Err(reply) => Seen::Refused(reply.reason.0),
+            Err(reply) => Seen::Refused(reply.details),
             Ok(None) => Seen::Nothing,
             Ok(Some(named)) => match self.filter.settle(&mut self.proxy, &named, PAINTED, Verdict::Hold) {
                 Verdict::Pass => Seen::Nothing,
@@ -140,6 +140,10 @@ impl Edge {
 
 fn color(color: &str) -> Seen {
     Seen::Color(color.into())
+}
+
+fn refused(code: &str) -> Seen {
+    Seen::Refused(format!("paint.{code}"))
 }
 
 const OURS: &str = "portcullis.paint";
@@ -167,9 +171,9 @@ fn without_a_choice_nothing_is_done_and_that_is_counted() {
 #[test]
 fn a_required_policy_that_nothing_chooses_refuses_and_so_does_a_misspelt_namespace() {
     let mut edge = Edge::new(r#""require_policy": true"#);
-    assert_eq!(edge.get(), Seen::Refused("policy_required"));
+    assert_eq!(edge.get(), refused("policy_required"));
     edge.proxy.set("route metadata", "portcullis.pain", &[("policy", text("red"))]);
-    assert_eq!(edge.get(), Seen::Refused("policy_required"));
+    assert_eq!(edge.get(), refused("policy_required"));
     edge.proxy.set("route metadata", OURS, &[("policy", text("red"))]);
     assert_eq!(edge.get(), color("red"));
 }
@@ -177,9 +181,9 @@ fn a_required_policy_that_nothing_chooses_refuses_and_so_does_a_misspelt_namespa
 #[test]
 fn an_unknown_policy_never_opens() {
     for (rest, expected) in [
-        ("", Seen::Refused("policy_unknown")),
+        ("", refused("policy_unknown")),
         (r#""default_policy": "red""#, color("red")),
-        (r#""default_policy": "red", "require_policy": true"#, Seen::Refused("policy_unknown")),
+        (r#""default_policy": "red", "require_policy": true"#, refused("policy_unknown")),
     ] {
         let mut edge = Edge::new(rest);
         edge.proxy.set("route metadata", OURS, &[("policy", text("bleu"))]);
@@ -205,7 +209,7 @@ fn a_field_is_changed_only_where_it_is_listed() {
         &[("policy", Value::List(vec![]))],
     ] {
         edge.proxy.set("route metadata", OURS, fields);
-        assert_eq!(edge.get(), Seen::Refused("override_invalid"), "{fields:?}");
+        assert_eq!(edge.get(), refused("override_invalid"), "{fields:?}");
     }
     assert!(edge.proxy.log.iter().any(|line| line.ends_with("color: mud is no color")), "{:?}", edge.proxy.log);
     assert!(edge.proxy.log.iter().any(|line| line.contains("colour: no such field; did you mean `color`?")));
@@ -221,7 +225,7 @@ fn metadata_may_shadow_where_listed_but_never_switch_off() {
     assert_eq!(edge.proxy.count("policy.red.mode.shadow.reason.painted"), 1);
     for off in [text("off"), Value::Bool(false)] {
         edge.proxy.set("route metadata", OURS, &[("mode", off)]);
-        assert_eq!(edge.get(), Seen::Refused("override_invalid"));
+        assert_eq!(edge.get(), refused("override_invalid"));
     }
     edge.proxy.set("route metadata", OURS, &[("policy", text("off"))]);
     assert_eq!(edge.get(), Seen::Nothing);
@@ -234,7 +238,7 @@ fn a_route_that_changes_after_the_choice_is_counted_and_refused_where_a_policy_i
     let early = r#""default_policy": "red", "routes": [{"match": {"path_template": "/x"}, "policy": "off"}]"#;
     for (rest, expected, counted) in [
         (r#""default_policy": "red""#, color("blue"), 0),
-        (r#""default_policy": "red", "require_policy": true"#, Seen::Refused("route_changed"), 1),
+        (r#""default_policy": "red", "require_policy": true"#, refused("route_changed"), 1),
         (early, Seen::Nothing, 1),
     ] {
         let mut edge = Edge::new(rest);
@@ -271,7 +275,7 @@ fn an_ambiguous_path_falls_to_the_default_or_is_refused_where_rules_match_on_pat
     let routes = r#""routes": [{"match": {"path_template": "/login"}, "policy": "blue"}]"#;
     let twisted = RequestHead { path: b"/x/../login".to_vec(), authority: b"a".to_vec(), ..RequestHead::default() };
     let mut edge = Edge::new(routes);
-    assert_eq!(edge.request(&twisted, |_| {}), Seen::Refused("request_ambiguous"));
+    assert_eq!(edge.request(&twisted, |_| {}), refused("request_ambiguous"));
     let mut edge = Edge::new(&format!(r#""default_policy": "red", {routes}"#));
     assert_eq!(edge.request(&twisted, |_| {}), color("red"));
     assert_eq!(edge.proxy.count("request_ambiguous"), 1);
@@ -299,9 +303,9 @@ fn the_memory_of_metadata_is_bounded() {
 fn malformed_or_oversized_metadata_is_refused() {
     let mut edge = Edge::new(r#""default_policy": "red""#);
     edge.proxy.route.insert("route metadata", vec![0xff; 9]);
-    assert_eq!(edge.get(), Seen::Refused("override_invalid"));
+    assert_eq!(edge.get(), refused("override_invalid"));
     edge.proxy.set("route metadata", OURS, &[("policy", text(&"x".repeat(17 << 10)))]);
-    assert_eq!(edge.get(), Seen::Refused("override_invalid"));
+    assert_eq!(edge.get(), refused("override_invalid"));
 }
 
 #[test]

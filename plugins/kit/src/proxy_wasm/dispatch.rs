@@ -118,7 +118,7 @@ impl<R: Root> Contexts<R> {
                 return action;
             }
         }
-        hostcalls::reply(&Reply::unavailable(reason::UNCONFIGURED));
+        hostcalls::reply(&Reply::unavailable(reason::UNCONFIGURED.into()));
         Action::Pause
     }
 }

@@ -107,7 +107,7 @@ fn edit(map: Map, edit: Edit<'_>) {
 /// Answers in the upstream's place. The first reply of a stream stands.
 pub fn reply(reply: &Reply) {
     let headers = pairs(&reply.headers);
-    let details = reply.reason.0;
+    let details = &reply.details;
     // SAFETY: each pointer is valid for reading its size while the call lasts.
     unsafe {
         proxy_send_local_response(
