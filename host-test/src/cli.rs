@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::{
     build::{self, Workspace},
-    report,
+    report, schema,
 };
 
 /// Builds, runs and measures policy filters for Envoy.
@@ -22,12 +22,19 @@ struct Cli {
 enum Command {
     /// Build every plugin as proxy-wasm module and as component.
     Build,
+    /// Write the JSON Schema of every filter's configuration and of the scenario format.
+    Schema {
+        /// Write nothing; fail where a committed schema isn't what the types say.
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Build => build(),
+        Command::Schema { check } => schema::schema(check),
     };
     match outcome {
         Ok(true) => ExitCode::SUCCESS,

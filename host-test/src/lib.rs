@@ -9,5 +9,6 @@ pub mod outcome;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod schema;
 pub mod vm;
 pub mod world;

@@ -26,6 +26,8 @@ pub mod verdict;
 pub mod component;
 #[cfg(all(target_family = "wasm", not(portcullis_shell = "component")))]
 pub mod proxy_wasm;
+#[cfg(not(target_family = "wasm"))]
+pub mod schema;
 
 pub use filter::{Exchange, Filter};
 pub use policies::{Named, Policy};
