@@ -1,1 +1,3 @@
-//! TODO
+//! Reports → text. Pure.
+
+pub mod human;

@@ -59,7 +59,7 @@ pub struct World {
     pub vm_configuration: Vec<u8>,
     /// `vm_config.environment_variables`.
     pub environment: BTreeMap<String, String>,
-    /// The filter's `name` and `root_id`; its `vm_id` is the same.
+    /// The plugin under test: its `root_id`, and the name of its record.
     pub plugin: String,
     /// What the filter last asked for, in milliseconds; 0 stops the ticks.
     pub tick_period: u32,
@@ -73,6 +73,8 @@ impl World {
         let configuration = match (&scenario.configuration, scenario.configuration_as) {
             (serde_json::Value::Null, _) => Vec::new(),
             (value, Encoding::Struct) => protobuf::structure(value),
+            // Text stands as it is, so that a scenario can write what is no JSON.
+            (serde_json::Value::String(text), Encoding::String) => text.clone().into_bytes(),
             (value, Encoding::String) => value.to_string().into_bytes(),
         };
         Rc::new(RefCell::new(Self {

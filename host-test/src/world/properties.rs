@@ -38,8 +38,11 @@ impl World {
     }
 
     fn root(&self, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
-        if let b"plugin_name" | b"plugin_root_id" | b"plugin_vm_id" = name {
-            return Some(Value::text(&*self.plugin));
+        match name {
+            b"plugin_name" => return Some(Value::text("portcullis")),
+            b"plugin_root_id" => return Some(Value::text(&*self.plugin)),
+            b"plugin_vm_id" => return Some(Value::text("scenario")),
+            _ => {}
         }
         let exchange = exchange?;
         Some(match name {
@@ -64,11 +67,14 @@ impl World {
 
     fn xds(&self, exchange: &Exchange) -> Value {
         let route = self.route(exchange);
+        let host = &self.given.virtual_host;
+        // A virtual host can't be without a name.
+        let host_name = if host.name.is_empty() { "default" } else { &host.name };
         Value::Opaque(vec![
             (b"route_name".to_vec(), Value::text(&*route.name)),
             (b"route_metadata".to_vec(), metadata(route)),
-            (b"virtual_host_name".to_vec(), Value::text(&*self.given.virtual_host.name)),
-            (b"virtual_host_metadata".to_vec(), metadata(&self.given.virtual_host)),
+            (b"virtual_host_name".to_vec(), Value::text(host_name)),
+            (b"virtual_host_metadata".to_vec(), metadata(host)),
             (b"cluster_name".to_vec(), Value::text("upstream")),
             (b"listener_direction".to_vec(), Value::Integer(0)),
         ])

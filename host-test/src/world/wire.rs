@@ -65,22 +65,28 @@ fn frame(headers: &mut Headers, body: Option<&Body>, http2: bool) {
     }
 }
 
-/// `method path` or the status, and the lines that aren't pseudo-headers. Over HTTP/1 the authority
-/// is a line of its own.
-pub fn head(headers: &Headers, http2: bool) -> Message {
+/// Lines that belong to one connection (RFC 9110 §7.6.1); they say nothing about a filter.
+const OF_THE_CONNECTION: [&str; 4] = ["connection", "keep-alive", "proxy-connection", "transfer-encoding"];
+
+/// `method path` or the status, and the lines that a filter or the other side wrote.
+pub fn head(headers: &Headers) -> Message {
     let text = |name: &[u8]| String::from_utf8_lossy(headers.get(name).unwrap_or_default()).into_owned();
     let start = match headers.get(b":status") {
         Some(_) => text(b":status"),
         None => format!("{} {}", text(b":method"), text(b":path")),
     };
-    let mut message = Message { start, ..Message::default() };
-    for (name, value) in headers.lines() {
-        let name = match name.as_slice() {
-            b":authority" if !http2 => "host".into(),
-            name if name.starts_with(b":") => continue,
-            name => String::from_utf8_lossy(name).into_owned(),
-        };
-        message.headers.push((name, value.clone()));
+    let lines = headers.lines().iter().filter(|(name, _)| !name.starts_with(b":"));
+    let mut headers: Vec<_> =
+        lines.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone())).collect();
+    headers.retain(|(name, _)| !OF_THE_CONNECTION.contains(&name.as_str()));
+    Message { start, headers, ..Message::default() }
+}
+
+/// The head that the upstream receives, without what the connection manager added to the client's.
+pub fn upstream(headers: &Headers, request: &Request) -> Message {
+    let mut message = head(headers);
+    if !request.headers.0.iter().any(|(name, _)| name == "x-forwarded-proto") {
+        message.headers.retain(|(name, value)| name != "x-forwarded-proto" || value != b"http");
     }
     message
 }

@@ -64,11 +64,11 @@ pub fn play(world: &Shared, filter: &mut dyn Filter, step: &Step, cut: Cut) -> P
         *value -= before.get(name).copied().unwrap_or(0);
     }
     metrics.retain(|_, grown| *grown != 0);
-    let bodiless = step.request.method == "HEAD";
+    let bodiless = |client: &Message| step.request.method == "HEAD" || matches!(&*client.start, "204" | "304");
     Play {
         step: 0,
         cut,
-        client: client.map(|client| if bodiless { client } else { wire::framed(client, exchange.http2) }),
+        client: client.map(|client| if bodiless(&client) { client } else { wire::framed(client, exchange.http2) }),
         upstream: upstream.map(|upstream| wire::framed(upstream, exchange.http2)),
         record,
         metrics,
@@ -156,8 +156,9 @@ impl Stream<'_> {
         }
     }
 
-    /// The callback for headers. Held (1 and 3, 4, …) means that body and trailers wait too.
-    fn headers(&mut self, side: Side, end: bool) -> Result<(), Halt> {
+    /// The callback for headers; whether the head goes on. A head that is held waits for the body: the
+    /// listener sets `allow_on_headers_stop_iteration`. From 3 on the body waits too.
+    fn headers(&mut self, side: Side, end: bool) -> Result<bool, Halt> {
         let lines = {
             let mut exchange = self.exchange.borrow_mut();
             exchange.phase = Phase::Headers(side);
@@ -168,13 +169,16 @@ impl Stream<'_> {
         };
         let returned = self.call(|filter, id| filter.headers(id, side, count(lines), end))?;
         let mut exchange = self.exchange.borrow_mut();
-        // 2 is ContinueAndEndStream, which Envoy takes for Continue.
-        if exchange.take_resumed(side) || matches!(returned, 0 | 2) {
-            exchange.half_mut(side).headers_open = false;
-            Ok(())
-        } else {
-            Err(Halt::Held)
+        let resumed = exchange.take_resumed(side);
+        match returned {
+            // 2 is ContinueAndEndStream, which Envoy takes for Continue.
+            0 | 2 => {}
+            _ if resumed => {}
+            1 if !end => return Ok(false),
+            _ => return Err(Halt::Held),
         }
+        exchange.half_mut(side).headers_open = false;
+        Ok(true)
     }
 
     /// The callback for a piece of body behind what was kept. What goes on is left in the exchange.
@@ -195,20 +199,23 @@ impl Stream<'_> {
         })
     }
 
-    /// Body and trailers of a message through the filter, to whoever takes its bytes.
-    fn rest(&mut self, side: Side, body: &Schedule) -> Result<(), Halt> {
+    /// A whole message through the filter, its head first, to whoever takes it.
+    fn message(&mut self, side: Side, body: &Schedule) -> Result<(), Halt> {
+        let mut released = self.headers(side, body.none())?;
+        if released {
+            self.release(side)?;
+        }
         let mut held = false;
         for (piece, end) in body.callbacks() {
             self.exchange.borrow_mut().half_mut(side).body.get_or_insert_default().extend_from_slice(piece);
             let decided = self.bytes(side, end)?;
             held = !matches!(decided, Bytes::On);
-            if matches!(decided, Bytes::Kept) {
-                self.limit(side)?;
-            } else {
-                let bytes = self.exchange.borrow_mut().half_mut(side).body.take().unwrap_or_default();
-                if let (Bytes::On, Some(message)) = (decided, self.receiver(side)) {
-                    message.body.extend(bytes);
+            match decided {
+                Bytes::On => {
+                    self.go(side, &mut released)?;
                 }
+                Bytes::Kept => self.limit(side)?,
+                Bytes::Dropped => self.exchange.borrow_mut().half_mut(side).body = None,
             }
         }
         if body.trailers.lines().is_empty() {
@@ -217,6 +224,7 @@ impl Stream<'_> {
             }
         } else {
             self.trailers(side, body)?;
+            self.go(side, &mut released)?;
         }
         let trailers = {
             let mut exchange = self.exchange.borrow_mut();
@@ -232,6 +240,26 @@ impl Stream<'_> {
         Ok(())
     }
 
+    /// The bytes in hand go on, behind a head that was still held.
+    fn go(&mut self, side: Side, released: &mut bool) -> Result<(), Halt> {
+        let bytes = self.exchange.borrow_mut().half_mut(side).body.take().unwrap_or_default();
+        if !std::mem::replace(released, true) {
+            self.release(side)?;
+        }
+        if let Some(message) = self.receiver(side) {
+            message.body.extend(bytes);
+        }
+        Ok(())
+    }
+
+    /// The head goes on to what stands behind the filter.
+    fn release(&mut self, side: Side) -> Result<(), Halt> {
+        match side {
+            Side::Request => self.behind(),
+            Side::Response => self.towards_client(),
+        }
+    }
+
     fn trailers(&mut self, side: Side, body: &Schedule) -> Result<(), Halt> {
         {
             let mut exchange = self.exchange.borrow_mut();
@@ -245,14 +273,7 @@ impl Stream<'_> {
         let lines = count(body.trailers.lines().len());
         let returned = self.call(|filter, id| filter.trailers(id, side, lines))?;
         let resumed = self.exchange.borrow_mut().take_resumed(side);
-        if returned != 0 && !resumed {
-            return Err(Halt::Held);
-        }
-        let bytes = self.exchange.borrow_mut().half_mut(side).body.take().unwrap_or_default();
-        if let Some(message) = self.receiver(side) {
-            message.body.extend(bytes);
-        }
-        Ok(())
+        if returned == 0 || resumed { Ok(()) } else { Err(Halt::Held) }
     }
 
     /// A held request above the limit is answered by Envoy; a held response is cut off.
@@ -261,7 +282,10 @@ impl Stream<'_> {
         match side {
             _ if held <= LARGEST_HELD => Ok(()),
             Side::Request => Err(Halt::Replied(Reply::plain(413, "Payload Too Large", "request_payload_too_large"))),
-            Side::Response => Err(Halt::Held),
+            Side::Response if self.client.is_some() => Err(Halt::Held),
+            Side::Response => {
+                Err(Halt::Replied(Reply::plain(500, "Internal Server Error", "response_payload_too_large")))
+            }
         }
     }
 

@@ -22,13 +22,11 @@ impl Stream<'_> {
             http2,
         };
         self.exchange.borrow_mut().request.headers = Some(wire::request(request, http2));
-        self.headers(Side::Request, body.none())?;
-        self.behind(http2)?;
-        self.rest(Side::Request, &body)
+        self.message(Side::Request, &body)
     }
 
     /// A later filter changes the route or replies; else the router begins the upstream's request.
-    fn behind(&mut self, http2: bool) -> Result<(), Halt> {
+    pub(super) fn behind(&mut self) -> Result<(), Halt> {
         self.exchange.borrow_mut().rerouted = true;
         let headers = self.exchange.borrow().request.headers.clone().unwrap_or_default();
         if let Some(reply) = &self.step.reply {
@@ -37,7 +35,7 @@ impl Stream<'_> {
         if REQUIRED.iter().any(|name| headers.get(name).is_none()) {
             return Err(Halt::Replied(Reply::plain(404, "", "route_not_found")));
         }
-        self.upstream = Some(wire::head(&headers, http2));
+        self.upstream = Some(wire::upstream(&headers, &self.step.request));
         Ok(())
     }
 }

@@ -52,7 +52,7 @@ impl Stream<'_> {
         let mut exchange = self.exchange.borrow_mut();
         exchange.details = Some(reply.details());
         let (headers, body) = reply.into_response(exchange.request.headers.as_ref());
-        let mut message = wire::head(&headers, exchange.http2);
+        let mut message = wire::head(&headers);
         exchange.response.headers = Some(headers);
         if self.step.request.method != "HEAD" {
             message.body = body;
@@ -63,16 +63,17 @@ impl Stream<'_> {
 
     fn through(&mut self, headers: Headers, body: &Schedule) -> Result<(), Halt> {
         self.exchange.borrow_mut().response.headers = Some(headers);
-        self.headers(Side::Response, body.none())?;
-        let (headers, http2) = {
-            let exchange = self.exchange.borrow();
-            (exchange.response.headers.clone().unwrap_or_default(), exchange.http2)
-        };
+        self.message(Side::Response, body)
+    }
+
+    /// Envoy sends no head without a status.
+    pub(super) fn towards_client(&mut self) -> Result<(), Halt> {
+        let headers = self.exchange.borrow().response.headers.clone().unwrap_or_default();
         let status = headers.get(b":status").and_then(|status| std::str::from_utf8(status).ok()?.parse::<u16>().ok());
         if status.is_none() {
             return Err(Halt::Replied(Reply::plain(502, "missing required header: :status", "missing_status")));
         }
-        self.client = Some(wire::head(&headers, http2));
-        self.rest(Side::Response, body)
+        self.client = Some(wire::head(&headers));
+        Ok(())
     }
 }
