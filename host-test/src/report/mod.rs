@@ -1,3 +1,4 @@
 //! What was seen → text. Pure.
 
 pub mod built;
+pub mod human;

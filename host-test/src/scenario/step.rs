@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::{bytes::Bytes, expect::Expect, headers::HeaderLines};
+use crate::outcome::Cut;
 
 /// One request, its answer, and what must be seen of both.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -29,6 +30,21 @@ pub struct Step {
     pub times: u32,
     #[serde(default)]
     pub expect: Expect,
+}
+
+impl Step {
+    /// How the bodies are cut each time that the step is played.
+    pub fn cuts(&self) -> Vec<Cut> {
+        let length = |body: Option<&Body>| body.map_or(0, |body| body.pieces().iter().map(Vec::len).sum());
+        let longest = length(self.request.body.as_ref())
+            .max(length(self.response.as_ref().and_then(|response| response.body.as_ref())));
+        let mut cuts = vec![Cut::AsWritten];
+        if self.every_split {
+            cuts.extend((1..longest).map(Cut::After));
+            cuts.push(Cut::EveryByte);
+        }
+        cuts.iter().flat_map(|cut| (0..self.times).map(|_| *cut)).collect()
+    }
 }
 
 fn one() -> u32 {

@@ -1,1 +1,47 @@
-//! TODO
+//! proxy-wasm modules in Wasmtime, started and ended as Envoy does.
+//!
+//! 1. `load` refuses what Envoy refuses, in its words; compiled modules are kept in memory.
+//! 2. `instance` is one VM; each callback has a limit of fuel, each VM one of memory.
+//! 3. `session` starts a canary, the main thread's VM and a worker's, and plays steps on the last.
+//!    A trap ends the worker's VM; the next step finds a new one (`failure_policy: FAIL_RELOAD`).
+
+mod instance;
+mod limits;
+mod load;
+mod session;
+
+use std::{fs, path::Path};
+
+use anyhow::Context;
+
+pub use self::{
+    limits::{Counts, Limits},
+    load::engine,
+    session::{Refusal, Session},
+};
+use crate::{outcome::Outcome, scenario::Scenario};
+
+/// Runs a scenario on the module in a file.
+pub fn run(module: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
+    let bytes = fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
+    Ok(run_bytes(&bytes, scenario, Limits::default()))
+}
+
+/// Runs a scenario on a module.
+pub fn run_bytes(module: &[u8], scenario: &Scenario, limits: Limits) -> Outcome {
+    let mut session = match Session::start(module, scenario, limits) {
+        Ok(session) => session,
+        Err(Refusal { reason, log }) => {
+            return Outcome { refused: Some(reason), startup_log: log, ..Outcome::default() };
+        }
+    };
+    let mut outcome = Outcome { startup_log: session.startup_log().to_vec(), ..Outcome::default() };
+    for (index, step) in scenario.steps.iter().enumerate() {
+        for cut in step.cuts() {
+            let (mut play, _) = session.play(step, cut);
+            play.step = index;
+            outcome.plays.push(play);
+        }
+    }
+    outcome
+}

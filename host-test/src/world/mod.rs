@@ -1,1 +1,92 @@
-//! TODO
+//! Everything that a test host fakes around a filter, and every rule of how Envoy 1.40 behaves. No
+//! Wasmtime in here: `abi` and `component` translate calls into this module and decide nothing.
+//!
+//! 1. A [`World`] outlives the filter's VMs, as Envoy's process does: clock, store, stats, log.
+//! 2. An [`Exchange`] is one request with its response, as this filter sees it.
+//! 3. [`flow`] plays a step of a scenario through a [`flow::Filter`] in Envoy's order of callbacks.
+
+pub mod body;
+pub mod clock;
+pub mod exchange;
+pub mod flow;
+pub mod headers;
+pub mod logs;
+pub mod maps;
+pub mod metrics;
+pub mod pairs;
+pub mod properties;
+pub mod protobuf;
+pub mod random;
+pub mod reply;
+pub mod status;
+pub mod store;
+pub mod value;
+pub mod wire;
+
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, HashMap},
+    rc::Rc,
+};
+
+pub use self::{
+    clock::Clock,
+    exchange::{Exchange, Phase, Side},
+    headers::Headers,
+    logs::Logs,
+    metrics::Metrics,
+    random::Random,
+    status::Status,
+    store::Store,
+};
+use crate::scenario::{Encoding, Given, Scenario};
+
+/// The world as the filter's VMs share it, one after another and on one thread.
+pub type Shared = Rc<RefCell<World>>;
+
+/// What Envoy's process holds around one filter.
+#[derive(Debug, Default)]
+pub struct World {
+    pub clock: Clock,
+    pub store: Store,
+    pub metrics: Metrics,
+    pub logs: Logs,
+    pub random: Random,
+    pub given: Given,
+    /// The bytes of `configuration` as they reach the filter.
+    pub configuration: Vec<u8>,
+    /// The bytes of `vm_config.configuration`.
+    pub vm_configuration: Vec<u8>,
+    /// `vm_config.environment_variables`.
+    pub environment: BTreeMap<String, String>,
+    /// The plugin under test: its `root_id`, and the name of its record.
+    pub plugin: String,
+    /// What the filter last asked for, in milliseconds; 0 stops the ticks.
+    pub tick_period: u32,
+    /// The streams of the worker by context id.
+    pub exchanges: HashMap<u32, Rc<RefCell<Exchange>>>,
+}
+
+impl World {
+    /// The world before the first step.
+    pub fn of(scenario: &Scenario) -> Shared {
+        let configuration = match (&scenario.configuration, scenario.configuration_as) {
+            (serde_json::Value::Null, _) => Vec::new(),
+            (value, Encoding::Struct) => protobuf::structure(value),
+            // Text stands as it is, so that a scenario can write what is no JSON.
+            (serde_json::Value::String(text), Encoding::String) => text.clone().into_bytes(),
+            (value, Encoding::String) => value.to_string().into_bytes(),
+        };
+        Rc::new(RefCell::new(Self {
+            given: scenario.given.clone(),
+            configuration,
+            plugin: scenario.plugin.clone(),
+            ..Self::default()
+        }))
+    }
+
+    /// The name under which this filter leaves its record in filter state.
+    pub fn record_name(&self) -> String {
+        format!("portcullis_{}", self.plugin.replace('-', "_"))
+    }
+}

@@ -1,0 +1,116 @@
+//! One call of a guest: who may make it, what it reads from the guest's memory and leaves there.
+
+use std::{cell::RefCell, rc::Rc};
+
+use wasmtime::{Caller, Memory};
+
+use super::guest::{Guest, Stage};
+use crate::world::{Exchange, Status, World};
+
+/// How a call ends when not with OK.
+pub enum Stop {
+    /// By a status that the guest sees.
+    Status(Status),
+    /// By the guest's end.
+    Trap(wasmtime::Error),
+}
+
+pub type Answer<T = ()> = Result<T, Stop>;
+
+impl From<Status> for Stop {
+    fn from(status: Status) -> Self {
+        Self::Status(status)
+    }
+}
+
+impl From<wasmtime::Error> for Stop {
+    fn from(error: wasmtime::Error) -> Self {
+        Self::Trap(error)
+    }
+}
+
+const NO_MEMORY: Stop = Stop::Status(Status::InvalidMemoryAccess);
+
+pub struct Call<'a> {
+    caller: Caller<'a, Guest>,
+}
+
+impl<'a> Call<'a> {
+    /// Makes a call of `env` and gives its status to the guest.
+    pub fn enter<F>(mut caller: Caller<'a, Guest>, name: &'static str, body: F) -> wasmtime::Result<u32>
+    where
+        F: FnOnce(&mut Self) -> Answer,
+    {
+        let guest = caller.data_mut();
+        *guest.calls.entry(name).or_default() += 1;
+        if (guest.stage == Stage::Starting || guest.allocating) && name != "proxy_log" {
+            return Err(wasmtime::Error::msg(format!("restricted_callback: {name} may not be called here")));
+        }
+        match body(&mut Self { caller }) {
+            Ok(()) => Ok(0),
+            Err(Stop::Status(status)) => Ok(status as u32),
+            Err(Stop::Trap(error)) => Err(error),
+        }
+    }
+
+    /// Makes a call of WASI, whose numbers are its own; a bad pointer is 21, `EFAULT`.
+    pub fn wasi<F>(mut caller: Caller<'a, Guest>, name: &'static str, body: F) -> u32
+    where
+        F: FnOnce(&mut Self) -> Answer<u32>,
+    {
+        *caller.data_mut().calls.entry(name).or_default() += 1;
+        body(&mut Self { caller }).unwrap_or(21)
+    }
+
+    pub fn guest(&mut self) -> &mut Guest {
+        self.caller.data_mut()
+    }
+
+    pub fn world<T>(&mut self, read: impl FnOnce(&mut World) -> T) -> T {
+        read(&mut self.caller.data().world.borrow_mut())
+    }
+
+    /// The stream in effect; a call that needs one is a bad argument without.
+    pub fn exchange(&mut self) -> Answer<Rc<RefCell<Exchange>>> {
+        self.caller.data().exchange().ok_or(Stop::Status(Status::BadArgument))
+    }
+
+    fn memory(&self) -> Answer<Memory> {
+        self.caller.data().memory.ok_or(NO_MEMORY)
+    }
+
+    pub fn bytes(&self, pointer: u32, length: u32) -> Answer<Vec<u8>> {
+        let memory = self.memory()?;
+        let (start, length) = (pointer as usize, length as usize);
+        let bytes = memory.data(&self.caller).get(start..).and_then(|rest| rest.get(..length));
+        bytes.map(<[u8]>::to_vec).ok_or(NO_MEMORY)
+    }
+
+    pub fn put(&mut self, pointer: u32, bytes: &[u8]) -> Answer {
+        let memory = self.memory()?;
+        memory.write(&mut self.caller, pointer as usize, bytes).map_err(|_| NO_MEMORY)
+    }
+
+    pub fn put_number(&mut self, pointer: u32, number: u32) -> Answer {
+        self.put(pointer, &number.to_le_bytes())
+    }
+
+    /// Hands bytes over in memory that the guest allocates.
+    pub fn give(&mut self, bytes: &[u8], pointer: u32, size: u32) -> Answer {
+        let mut place = 0;
+        let length = u32::try_from(bytes.len()).map_err(|_| NO_MEMORY)?;
+        if length > 0 {
+            let allocator = self.caller.data().allocator.clone().ok_or(NO_MEMORY)?;
+            self.guest().allocating = true;
+            let allocated = allocator.call(&mut self.caller, length);
+            self.guest().allocating = false;
+            place = allocated?;
+            if place == 0 {
+                return Err(NO_MEMORY);
+            }
+            self.put(place, bytes)?;
+        }
+        self.put_number(pointer, place)?;
+        self.put_number(size, length)
+    }
+}

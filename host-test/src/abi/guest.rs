@@ -1,0 +1,60 @@
+//! What the host keeps for one VM.
+
+use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+
+use wasmtime::{Memory, StoreLimits, TypedFunc};
+
+use crate::world::{Exchange, Shared, metrics::Defined};
+
+/// How far a VM has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// `_initialize` and the like run.
+    Starting,
+    /// `on_configure` runs.
+    Configuring,
+    Serving,
+}
+
+/// The root context of the one plugin that a VM holds.
+pub const ROOT: u32 = 1;
+
+pub struct Guest {
+    pub world: Shared,
+    pub metrics: Defined,
+    pub memory: Option<Memory>,
+    pub allocator: Option<TypedFunc<u32, u32>>,
+    pub limits: StoreLimits,
+    pub stage: Stage,
+    /// Whether the allocator runs.
+    pub allocating: bool,
+    /// The context whose callback runs.
+    pub context: u32,
+    /// The context that the guest chose instead, until the callback ends.
+    pub effective: Option<u32>,
+    /// How often each call was made.
+    pub calls: BTreeMap<&'static str, u64>,
+}
+
+impl Guest {
+    pub fn new(world: Shared, limits: StoreLimits) -> Self {
+        Self {
+            world,
+            metrics: Defined::default(),
+            memory: None,
+            allocator: None,
+            limits,
+            stage: Stage::Starting,
+            allocating: false,
+            context: ROOT,
+            effective: None,
+            calls: BTreeMap::new(),
+        }
+    }
+
+    /// The stream whose context is in effect; `None` for the root context.
+    pub fn exchange(&self) -> Option<Rc<RefCell<Exchange>>> {
+        let id = self.effective.unwrap_or(self.context);
+        self.world.borrow().exchanges.get(&id).cloned()
+    }
+}

@@ -1,0 +1,37 @@
+//! Bodies and configurations.
+
+use wasmtime::Linker;
+
+use super::calls;
+use crate::{
+    abi::{Answer, Call, Guest, Stage},
+    world::body,
+};
+
+pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    calls! { linker;
+        proxy_get_buffer_bytes(|call, buffer: u32, start: u32, most: u32, value: u32, value_size: u32| {
+            let bytes = read(call, buffer)?;
+            call.give(body::part(&bytes, start, most), value, value_size)
+        });
+        proxy_get_buffer_status(|call, buffer: u32, size: u32, flags: u32| {
+            let bytes = read(call, buffer)?;
+            call.put_number(size, u32::try_from(bytes.len()).unwrap_or(u32::MAX))?;
+            call.put_number(flags, 0)
+        });
+        proxy_set_buffer_bytes(|call, buffer: u32, start: u32, length: u32, data: u32, data_size: u32| {
+            let data = call.bytes(data, data_size)?;
+            let exchange = call.exchange()?;
+            let set = exchange.borrow_mut().set_buffer(buffer, start, length, &data);
+            Ok(set?)
+        });
+    }
+    Ok(())
+}
+
+fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
+    let guest = call.guest();
+    let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
+    let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
+    Ok(call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?)
+}

@@ -1,0 +1,39 @@
+//! Counters, gauges and histograms.
+
+use wasmtime::Linker;
+
+use super::calls;
+use crate::{
+    abi::{Call, Guest, call::Stop},
+    world::{Metrics, Status, metrics::Defined},
+};
+
+pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    calls! { linker;
+        proxy_define_metric(|call, kind: u32, name: u32, name_size: u32, id: u32| {
+            let name = call.bytes(name, name_size)?;
+            let name = String::from_utf8_lossy(&name);
+            let defined = stats(call, |defined, metrics| defined.define(metrics, kind, &name))?;
+            call.put_number(id, defined)
+        });
+        proxy_increment_metric(|call, id: u32, by: i64| {
+            stats(call, |defined, metrics| defined.increment(metrics, id, by))
+        });
+        proxy_record_metric(|call, id: u32, amount: u64| {
+            stats(call, |defined, metrics| defined.record(metrics, id, amount))
+        });
+        proxy_get_metric(|call, id: u32, value: u32| {
+            let read = stats(call, |defined, metrics| defined.get(metrics, id))?;
+            call.put(value, &read.to_le_bytes())
+        });
+    }
+    Ok(())
+}
+
+fn stats<T, F>(call: &mut Call<'_>, change: F) -> Result<T, Stop>
+where
+    F: FnOnce(&mut Defined, &mut Metrics) -> Result<T, Status>,
+{
+    let guest = call.guest();
+    Ok(change(&mut guest.metrics, &mut guest.world.borrow_mut().metrics)?)
+}

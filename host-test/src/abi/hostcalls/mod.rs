@@ -1,0 +1,44 @@
+//! What a module can import, by noun.
+
+mod buffers;
+mod headers;
+mod log;
+mod metrics;
+mod properties;
+mod refused;
+mod reply;
+mod store;
+mod stream;
+mod time;
+mod wasi;
+
+use wasmtime::{Engine, Linker};
+
+use super::Guest;
+
+/// Everything that Envoy offers to a module.
+pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
+    let mut linker = Linker::new(engine);
+    buffers::add(&mut linker)?;
+    headers::add(&mut linker)?;
+    log::add(&mut linker)?;
+    metrics::add(&mut linker)?;
+    properties::add(&mut linker)?;
+    refused::add(&mut linker)?;
+    reply::add(&mut linker)?;
+    store::add(&mut linker)?;
+    stream::add(&mut linker)?;
+    time::add(&mut linker)?;
+    wasi::add(&mut linker)?;
+    Ok(linker)
+}
+
+/// Registers calls of `env`: `name(|call, argument: type, …| body)`.
+macro_rules! calls {
+    ($linker:ident; $($name:ident(|$call:ident $(, $argument:ident : $type:ty)*| $body:expr);)*) => {
+        $($linker.func_wrap("env", stringify!($name), |caller: wasmtime::Caller<'_, $crate::abi::Guest> $(, $argument: $type)*| {
+            $crate::abi::Call::enter(caller, stringify!($name), |$call| $body)
+        })?;)*
+    };
+}
+use calls;

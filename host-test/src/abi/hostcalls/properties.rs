@@ -1,0 +1,24 @@
+//! Properties and filter state.
+
+use wasmtime::Linker;
+
+use super::calls;
+use crate::abi::Guest;
+
+pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    calls! { linker;
+        proxy_get_property(|call, path: u32, path_size: u32, value: u32, value_size: u32| {
+            let path = call.bytes(path, path_size)?;
+            let exchange = call.guest().exchange();
+            let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
+            let found = call.world(|world| world.property(exchange.as_deref(), &path))?;
+            call.give(&found, value, value_size)
+        });
+        proxy_set_property(|call, path: u32, path_size: u32, value: u32, value_size: u32| {
+            let (path, value) = (call.bytes(path, path_size)?, call.bytes(value, value_size)?);
+            call.exchange()?.borrow_mut().set_property(&path, &value);
+            Ok(())
+        });
+    }
+    Ok(())
+}

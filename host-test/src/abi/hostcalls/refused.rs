@@ -1,0 +1,49 @@
+//! What Envoy offers and this host doesn't play: a module that only links it runs, a module that
+//! calls it is told.
+
+use wasmtime::{FuncType, Linker, Val, ValType};
+
+use crate::{
+    abi::{Call, Guest},
+    world::{Status, logs::Level},
+};
+
+/// Calls of `env` that answer a status, with the number of their arguments, all `i32`.
+const UNPLAYED: &[(&str, usize)] = &[
+    ("proxy_http_call", 10),
+    ("proxy_grpc_call", 12),
+    ("proxy_grpc_stream", 9),
+    ("proxy_grpc_send", 4),
+    ("proxy_grpc_close", 1),
+    ("proxy_grpc_cancel", 1),
+    ("proxy_get_status", 3),
+    ("proxy_register_shared_queue", 3),
+    ("proxy_resolve_shared_queue", 5),
+    ("proxy_enqueue_shared_queue", 3),
+    ("proxy_dequeue_shared_queue", 3),
+    ("proxy_close_stream", 1),
+    ("envoy_resolve_dns", 3),
+];
+
+pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    for (name, arguments) in UNPLAYED.iter().copied() {
+        let kind = FuncType::new(linker.engine(), vec![ValType::I32; arguments], [ValType::I32]);
+        linker.func_new("env", name, kind, move |caller, _, results| {
+            let status = Call::enter(caller, name, |call| {
+                let text = format!("{name} is not played by this host, and answers UNIMPLEMENTED");
+                call.world(|world| world.logs.write(Level::Error, &text));
+                Err(Status::Unimplemented.into())
+            })?;
+            results.iter_mut().for_each(|result| *result = Val::I32(status.cast_signed()));
+            Ok(())
+        })?;
+    }
+    super::calls! { linker;
+        proxy_call_foreign_function(|_call, _name: u32, _n: u32, _data: u32, _d: u32, _result: u32, _r: u32| {
+            Err(Status::NotFound.into())
+        });
+    }
+    linker.func_wrap("env", "pthread_equal", |left: u32, right: u32| u32::from(left == right))?;
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: u32| {})?;
+    Ok(())
+}

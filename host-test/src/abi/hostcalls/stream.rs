@@ -1,0 +1,32 @@
+//! Contexts and streams: who acts, and what goes on.
+
+use wasmtime::Linker;
+
+use super::calls;
+use crate::{
+    abi::{Answer, Call, Guest, guest::ROOT},
+    world::{Status, exchange::Resume},
+};
+
+pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    calls! { linker;
+        proxy_continue_stream(|call, stream: u32| continue_stream(call, stream));
+        proxy_set_effective_context(|call, id: u32| {
+            if id != 0 && id != ROOT && !call.world(|world| world.exchanges.contains_key(&id)) {
+                return Err(Status::BadArgument.into());
+            }
+            call.guest().effective = (id != 0).then_some(id);
+            Ok(())
+        });
+        // No root context is shutting down, so nobody waits for this.
+        proxy_done(|_call| Err(Status::NotFound.into()));
+    }
+    Ok(())
+}
+
+fn continue_stream(call: &mut Call<'_>, stream: u32) -> Answer {
+    let resume = Resume::from_number(stream)?;
+    let Some(exchange) = call.guest().exchange() else { return Ok(()) };
+    let resumed = exchange.borrow_mut().resume(resume);
+    resumed.map_err(|fatal| wasmtime::Error::msg(fatal).into())
+}

@@ -1,0 +1,3 @@
+//! What `wit/` says, as Rust.
+
+wasmtime::component::bindgen!({ path: "../wit", world: "head-policy" });

@@ -1,0 +1,199 @@
+//! One instance of a policy: exchanges in, verdicts out.
+
+use std::collections::HashMap;
+
+use wasmtime::{
+    Store, StoreLimitsBuilder,
+    component::{Component, HasSelf, Linker, ResourceAny},
+};
+
+use super::{
+    bindings::{
+        HeadPolicy, HeadPolicyPre,
+        portcullis::policy::types::{self, Edit, Header, RequestHead, ResponseHead, Verdict},
+    },
+    host::Guest,
+};
+use crate::{
+    vm::{self, Limits},
+    world::{
+        Exchange, Headers, Shared, Side,
+        flow::{Filter, Trap},
+        maps::Map,
+        metrics::Defined,
+        reply::Reply,
+    },
+};
+
+/// Compiles a component and links it to the world.
+pub fn load(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
+    let engine = vm::engine().map_err(anyhow::Error::msg)?;
+    let component = Component::new(engine, bytes)?;
+    let mut linker = Linker::new(engine);
+    HeadPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
+    Ok(HeadPolicyPre::new(linker.instantiate_pre(&component)?)?)
+}
+
+pub struct Policy {
+    store: Store<Guest>,
+    policy: HeadPolicy,
+    limits: Limits,
+    exchanges: HashMap<u32, ResourceAny>,
+    next: u32,
+    trapped: bool,
+}
+
+impl Policy {
+    /// An instance with the scenario's configuration, or the policy's reason not to take it.
+    pub fn start(
+        component: &HeadPolicyPre<Guest>,
+        world: &Shared,
+        limits: Limits,
+    ) -> anyhow::Result<Result<Self, String>> {
+        let guest = Guest {
+            world: Shared::clone(world),
+            metrics: Defined::default(),
+            limits: StoreLimitsBuilder::new().memory_size(limits.memory).build(),
+            exchange: None,
+            configuring: true,
+        };
+        let mut store = Store::new(vm::engine().map_err(anyhow::Error::msg)?, guest);
+        store.limiter(|guest| &mut guest.limits);
+        store.set_fuel(limits.fuel)?;
+        let policy = component.instantiate(&mut store)?;
+        let configuration = world.borrow().configuration.clone();
+        let taken = match policy.portcullis_policy_head_filter().call_configure(&mut store, &configuration) {
+            Ok(taken) => taken,
+            Err(error) => Err(format!("configure failed: {}", error.root_cause())),
+        };
+        store.data_mut().configuring = false;
+        Ok(taken.map(|()| Self { store, policy, limits, exchanges: HashMap::new(), next: 2, trapped: false }))
+    }
+
+    /// Whether the instance is of no more use.
+    pub fn trapped(&self) -> bool {
+        self.trapped
+    }
+
+    fn call<T, F>(&mut self, id: u32, callback: &str, call: F) -> Result<T, Trap>
+    where
+        F: FnOnce(&HeadPolicy, &mut Store<Guest>, ResourceAny) -> wasmtime::Result<T>,
+    {
+        self.store.data_mut().exchange = Some(id);
+        let answer = self.store.set_fuel(self.limits.fuel).and_then(|()| match self.exchanges.get(&id) {
+            Some(exchange) => call(&self.policy, &mut self.store, *exchange),
+            None => Err(wasmtime::Error::msg("the exchange has ended")),
+        });
+        self.trapped |= answer.is_err();
+        answer.map_err(|error| trap(callback, &error))
+    }
+
+    /// What the filter's exchange is in the world.
+    fn with<T>(&self, id: u32, read: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
+        let exchange = self.store.data().world.borrow().exchanges.get(&id).cloned()?;
+        let mut exchange = exchange.borrow_mut();
+        Some(read(&mut exchange))
+    }
+}
+
+impl Filter for Policy {
+    fn next_id(&mut self) -> u32 {
+        let id = self.next;
+        self.next += 1;
+        id
+    }
+
+    fn begin(&mut self, id: u32) -> Result<(), Trap> {
+        self.store.data_mut().exchange = Some(id);
+        let exchange = self
+            .store
+            .set_fuel(self.limits.fuel)
+            .and_then(|()| self.policy.portcullis_policy_head_filter().exchange().call_constructor(&mut self.store));
+        self.trapped |= exchange.is_err();
+        self.exchanges.insert(id, exchange.map_err(|error| trap("exchange", &error))?);
+        Ok(())
+    }
+
+    fn headers(&mut self, id: u32, side: Side, _lines: u32, _end: bool) -> Result<u32, Trap> {
+        let lines = self.with(id, |exchange| exchange.half(side).headers.clone()).flatten().unwrap_or_default();
+        let verdict = match side {
+            Side::Request => self.call(id, "on-request-head", |policy, store, exchange| {
+                let filter = policy.portcullis_policy_head_filter();
+                filter.exchange().call_on_request_head(store, exchange, &request_head(&lines))
+            }),
+            Side::Response => self.call(id, "on-response-head", |policy, store, exchange| {
+                let filter = policy.portcullis_policy_head_filter();
+                filter.exchange().call_on_response_head(store, exchange, &response_head(&lines))
+            }),
+        }?;
+        Ok(self.with(id, |exchange| apply(exchange, Map::Headers(side), verdict)).unwrap_or_default())
+    }
+
+    fn body(&mut self, _: u32, _: Side, _: u32, _: bool) -> Result<u32, Trap> {
+        Ok(0)
+    }
+
+    fn trailers(&mut self, _: u32, _: Side, _: u32) -> Result<u32, Trap> {
+        Ok(0)
+    }
+
+    fn log(&mut self, _: u32) -> Result<(), Trap> {
+        Ok(())
+    }
+
+    fn done(&mut self, id: u32) -> Result<(), Trap> {
+        let Some(exchange) = self.exchanges.remove(&id) else { return Ok(()) };
+        let dropped = exchange.resource_drop(&mut self.store);
+        self.trapped |= dropped.is_err();
+        dropped.map_err(|error| trap("exchange", &error))
+    }
+}
+
+/// Makes a verdict's changes and gives the number that a callback of proxy-wasm would return.
+fn apply(exchange: &mut Exchange, map: Map, verdict: Verdict) -> u32 {
+    match verdict {
+        Verdict::Pass => 0,
+        Verdict::Hold => 1,
+        Verdict::Edit(edits) => {
+            for edit in edits {
+                // The map is open: its callback runs.
+                let _ = match edit {
+                    Edit::Set(Header { name, value }) => exchange.replace(map, &name, &value),
+                    Edit::Add(Header { name, value }) => exchange.add(map, &name, &value),
+                    Edit::Remove(name) => exchange.remove(map, &name),
+                };
+            }
+            0
+        }
+        Verdict::Reply(types::Reply { status, headers, body, details }) => {
+            let headers = headers.into_iter().map(|Header { name, value }| (name, value)).collect();
+            exchange.send(Reply { status: status.into(), headers, body, details, grpc_status: -1 });
+            0
+        }
+    }
+}
+
+fn request_head(lines: &Headers) -> RequestHead {
+    let of = |name: &[u8]| lines.get(name).unwrap_or_default().to_vec();
+    RequestHead {
+        method: of(b":method"),
+        scheme: of(b":scheme"),
+        authority: of(b":authority"),
+        path: of(b":path"),
+        headers: headers(lines),
+    }
+}
+
+fn response_head(lines: &Headers) -> ResponseHead {
+    let status = lines.get(b":status").and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
+    ResponseHead { status: status.unwrap_or_default(), headers: headers(lines) }
+}
+
+fn headers(lines: &Headers) -> Vec<Header> {
+    let lines = lines.lines().iter().filter(|(name, _)| !name.starts_with(b":"));
+    lines.map(|(name, value)| Header { name: name.clone(), value: value.clone() }).collect()
+}
+
+fn trap(callback: &str, error: &wasmtime::Error) -> Trap {
+    Trap { callback: callback.to_owned(), message: error.root_cause().to_string() }
+}

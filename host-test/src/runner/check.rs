@@ -1,0 +1,229 @@
+//! What a scenario expects beside what a host saw. Every failure reads as a sentence with both.
+
+use std::collections::BTreeMap;
+
+use super::Failure;
+use crate::{
+    outcome::{Cut, Message, Outcome, Play},
+    scenario::{Expect, HeaderExpectation, Scenario, bytes::display},
+};
+
+/// All failures of a scenario on one host.
+pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    let start = started(scenario, outcome);
+    if !start.is_empty() {
+        failures.push(Failure { place: String::new(), what: start, log: outcome.startup_log.clone() });
+    }
+    if outcome.refused.is_some() || !scenario.refused.is_empty() {
+        return failures;
+    }
+    let wanted: usize = scenario.steps.iter().map(|step| step.cuts().len()).sum();
+    if outcome.plays.len() != wanted {
+        let what = format!("{wanted} plays expected, {} were played", outcome.plays.len());
+        failures.push(Failure::whole(vec![what]));
+    }
+    for play in &outcome.plays {
+        let Some(step) = scenario.steps.get(play.step) else { continue };
+        let mut what = check(&step.expect, play);
+        what.extend(never(&scenario.never, play));
+        if !what.is_empty() {
+            let place = place(play, step.name.as_deref());
+            failures.push(Failure { place, what, log: play.log.clone() });
+        }
+    }
+    failures
+}
+
+/// The failures of one play.
+pub fn check(expect: &Expect, play: &Play) -> Vec<String> {
+    let mut failures = Vec::new();
+    client(expect, play, &mut failures);
+    upstream(expect, play, &mut failures);
+    record(expect, play.record.as_deref(), &mut failures);
+    for (name, wanted) in &expect.metrics {
+        let grown = play.metrics.get(name).copied().unwrap_or(0);
+        if grown != *wanted {
+            let others = if play.metrics.is_empty() { "none".into() } else { format!("{:?}", play.metrics) };
+            failures.push(format!("metric {name}: expected to grow by {wanted}, grew by {grown} (grown: {others})"));
+        }
+    }
+    for text in &expect.log {
+        if !play.log.iter().any(|line| line.contains(text)) {
+            failures.push(format!("log: expected a line with `{text}`, none of {} has it", play.log.len()));
+        }
+    }
+    failures
+}
+
+fn started(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
+    let mut failures = Vec::new();
+    match &outcome.refused {
+        Some(reason) if scenario.refused.is_empty() => {
+            failures.push(format!("configuration: expected to be taken, was refused: {reason}"));
+        }
+        None if !scenario.refused.is_empty() => {
+            failures.push(format!("configuration: expected to be refused with {:?}, was taken", scenario.refused));
+        }
+        Some(reason) => {
+            for text in scenario.refused.iter().filter(|text| !reason.contains(*text)) {
+                failures.push(format!("refusal: expected `{text}` in it, was: {reason}"));
+            }
+        }
+        None => {}
+    }
+    let texts = outcome.startup_log.iter().chain(&outcome.refused);
+    for line in texts {
+        for text in scenario.never.iter().filter(|text| line.contains(*text)) {
+            failures.push(format!("start-up log: `{text}` must never appear, but stands in a line"));
+        }
+    }
+    failures
+}
+
+/// `step 2 (name), cut after 3 bytes`.
+fn place(play: &Play, name: Option<&str>) -> String {
+    let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
+    let cut = match play.cut {
+        Cut::AsWritten => String::new(),
+        Cut::After(at) => format!(", bodies cut after {at} bytes"),
+        Cut::EveryByte => ", bodies cut at every byte".into(),
+    };
+    format!("step {}{name}{cut}", play.step + 1)
+}
+
+fn client(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
+    let expect = &expect.client;
+    let silent =
+        expect.status.is_none() && expect.headers.is_empty() && expect.body.is_none() && expect.trailers.is_empty();
+    let Some(message) = &play.client else {
+        if !silent {
+            failures.push("client: expected a response, the connection ended without one".into());
+        }
+        return;
+    };
+    if let Some(status) = expect.status
+        && message.start != status.to_string()
+    {
+        failures.push(format!("client: expected status {status}, actual {}", message.start));
+    }
+    lines("client", &expect.headers, &message.headers, failures);
+    lines("client trailer", &expect.trailers, &message.trailers, failures);
+    body("client", expect.body.as_ref().map(|body| body.0.as_slice()), message, failures);
+}
+
+fn upstream(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
+    let expect = &expect.upstream;
+    let reached = play.upstream.is_some();
+    if expect.reached.is_some_and(|wanted| wanted != reached) {
+        let (wanted, actual) = if reached { ("not reached", "reached") } else { ("reached", "not reached") };
+        failures.push(format!("upstream: expected to be {wanted}, was {actual}"));
+    }
+    let silent = expect.method.is_none()
+        && expect.path.is_none()
+        && expect.headers.is_empty()
+        && expect.body.is_none()
+        && expect.trailers.is_empty();
+    let Some(message) = &play.upstream else {
+        if !silent && expect.reached != Some(true) {
+            failures.push("upstream: expected a request, was not reached".into());
+        }
+        return;
+    };
+    let (method, path) = message.start.split_once(' ').unwrap_or((&message.start, ""));
+    for (what, wanted, actual) in [("method", &expect.method, method), ("path", &expect.path, path)] {
+        if let Some(wanted) = wanted
+            && wanted != actual
+        {
+            failures.push(format!("upstream {what}: expected `{wanted}`, actual `{actual}`"));
+        }
+    }
+    lines("upstream", &expect.headers, &message.headers, failures);
+    lines("upstream trailer", &expect.trailers, &message.trailers, failures);
+    body("upstream", expect.body.as_ref().map(|body| body.0.as_slice()), message, failures);
+}
+
+fn lines(
+    side: &str,
+    expect: &BTreeMap<String, HeaderExpectation>,
+    actual: &[(String, Vec<u8>)],
+    failures: &mut Vec<String>,
+) {
+    for (name, wanted) in expect {
+        let name = name.to_ascii_lowercase();
+        let wanted: Vec<&[u8]> = wanted.lines().iter().map(|line| line.0.as_slice()).collect();
+        let actual: Vec<&[u8]> =
+            actual.iter().filter(|(line, _)| *line == name).map(|(_, value)| value.as_slice()).collect();
+        if wanted != actual {
+            failures.push(format!("{side} {name}: expected {}, actual {}", shown(&wanted), shown(&actual)));
+        }
+    }
+}
+
+/// All lines of one name, for people.
+pub(super) fn shown(lines: &[&[u8]]) -> String {
+    match lines {
+        [] => "no line".into(),
+        lines => lines.iter().map(|line| format!("`{}`", display(line))).collect::<Vec<_>>().join(" and "),
+    }
+}
+
+fn body(side: &str, expect: Option<&[u8]>, message: &Message, failures: &mut Vec<String>) {
+    let Some(wanted) = expect else { return };
+    if message.body != wanted {
+        failures.push(format!("{side} body: expected {}, actual {}", excerpt(wanted), excerpt(&message.body)));
+    } else if !message.complete {
+        failures.push(format!("{side} body: expected to end, was cut off"));
+    }
+}
+
+/// A body for people, its middle left out where it is long.
+pub(super) fn excerpt(body: &[u8]) -> String {
+    const SHOWN: usize = 240;
+    match body.split_at_checked(SHOWN) {
+        Some((head, rest)) if !rest.is_empty() => format!("`{}…` ({} bytes)", display(head), body.len()),
+        _ => format!("`{}`", display(body)),
+    }
+}
+
+/// A record is `name=value` words, one of them `reason`.
+fn record(expect: &Expect, record: Option<&str>, failures: &mut Vec<String>) {
+    let fields: BTreeMap<&str, &str> =
+        record.unwrap_or_default().split_whitespace().filter_map(|field| field.split_once('=')).collect();
+    let shown = record.map_or_else(|| "there is none".into(), |record| format!("it is `{record}`"));
+    match expect.reason.as_deref() {
+        Some("none") if record.is_some() => failures.push(format!("record: expected none, {shown}")),
+        None | Some("none") => {}
+        Some(reason) if fields.get("reason") == Some(&reason) => {}
+        Some(reason) => failures.push(format!("record: expected reason={reason}, {shown}")),
+    }
+    for (name, wanted) in &expect.record {
+        if fields.get(name.as_str()) != Some(&wanted.as_str()) {
+            failures.push(format!("record: expected {name}={wanted}, {shown}"));
+        }
+    }
+}
+
+/// Texts that appear although they must not. The text is the scenario's own, so it may be shown.
+fn never(texts: &[String], play: &Play) -> Vec<String> {
+    let mut places: Vec<(&str, Vec<u8>)> = vec![
+        ("record", play.record.clone().unwrap_or_default().into_bytes()),
+        ("log", play.log.join("\n").into_bytes()),
+        ("metrics", play.metrics.keys().cloned().collect::<Vec<_>>().join("\n").into_bytes()),
+    ];
+    if let Some(client) = &play.client {
+        let lines = client.headers.iter().chain(&client.trailers);
+        let lines = lines.flat_map(|(name, value)| [name.as_bytes(), b": ", value, b"\n"].concat());
+        places.push(("headers at the client", lines.collect()));
+        places.push(("body at the client", client.body.clone()));
+    }
+    let mut failures = Vec::new();
+    for text in texts.iter().filter(|text| !text.is_empty()) {
+        for (place, bytes) in &places {
+            if bytes.windows(text.len()).any(|window| window == text.as_bytes()) {
+                failures.push(format!("{place}: `{text}` must never appear, but does"));
+            }
+        }
+    }
+    failures
+}

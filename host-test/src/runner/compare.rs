@@ -1,0 +1,112 @@
+//! One scenario on two hosts: whatever differs is a bug in the test host.
+//!
+//! The order of lines within one name is compared, the order of names isn't.
+
+use std::collections::BTreeSet;
+
+use super::check::{excerpt, shown};
+use crate::{
+    outcome::{Message, Outcome, Play},
+    scenario::HostKind,
+};
+
+/// Lines that say nothing about a filter; a name that ends in `*` stands for all that begin so.
+const IGNORED: &[(&str, &str)] = &[
+    ("date", "Envoy's clock"),
+    ("content-length", "framing: a component's host has no wire, a proxy may choose chunks instead"),
+    ("transfer-encoding", "framing"),
+    ("connection", "belongs to one connection"),
+    ("keep-alive", "belongs to one connection"),
+    ("proxy-connection", "belongs to one connection"),
+    ("host", "what HTTP/1 calls the authority"),
+    ("x-envoy-*", "added by Envoy's router"),
+    ("x-forwarded-proto", "added by Envoy's connection manager"),
+    ("x-request-id", "added by Envoy's connection manager"),
+    ("via", "added by Envoy's connection manager"),
+];
+
+/// The differences of two outcomes, each with both sides.
+pub fn compare(a: (HostKind, &Outcome), b: (HostKind, &Outcome)) -> Vec<String> {
+    let names = (a.0, b.0);
+    let (a, b) = (a.1, b.1);
+    let taken = |outcome: &Outcome| if outcome.refused.is_some() { "refused" } else { "taken" };
+    let mut differences = Vec::new();
+    differ(&mut differences, names, "configuration", (&taken(a), &taken(b)));
+    if a.refused.is_some() || b.refused.is_some() {
+        return differences;
+    }
+    differ(&mut differences, names, "plays", (&a.plays.len(), &b.plays.len()));
+    for (a, b) in a.plays.iter().zip(&b.plays) {
+        plays(&mut differences, names, (a, b));
+    }
+    differences
+}
+
+fn plays(differences: &mut Vec<String>, names: (HostKind, HostKind), (a, b): (&Play, &Play)) {
+    let step = a.step + 1;
+    let mut found = Vec::new();
+    messages(&mut found, names, "client", (a.client.as_ref(), b.client.as_ref()));
+    messages(&mut found, names, "upstream", (a.upstream.as_ref(), b.upstream.as_ref()));
+    let none = || "none".to_owned();
+    let records = (a.record.clone().unwrap_or_else(none), b.record.clone().unwrap_or_else(none));
+    differ(&mut found, names, "record", (&records.0, &records.1));
+    let metrics: BTreeSet<&String> = a.metrics.keys().chain(b.metrics.keys()).collect();
+    for metric in metrics {
+        let grown = |play: &Play| play.metrics.get(metric).copied().unwrap_or(0);
+        differ(&mut found, names, &format!("metric {metric}"), (&grown(a), &grown(b)));
+    }
+    differences.extend(found.into_iter().map(|difference| format!("step {step} ({:?}): {difference}", a.cut)));
+}
+
+fn messages(
+    found: &mut Vec<String>,
+    names: (HostKind, HostKind),
+    side: &str,
+    (a, b): (Option<&Message>, Option<&Message>),
+) {
+    let (Some(a), Some(b)) = (a, b) else {
+        let there = |message: Option<&Message>| if message.is_some() { "a message" } else { "nothing" };
+        differ(found, names, side, (&there(a), &there(b)));
+        return;
+    };
+    differ(found, names, side, (&a.start, &b.start));
+    lines(found, names, side, (&a.headers, &b.headers));
+    lines(found, names, &format!("{side} trailer"), (&a.trailers, &b.trailers));
+    if a.body != b.body {
+        let bodies = (excerpt(&a.body), excerpt(&b.body));
+        found.push(format!("{side} body: {} {}, {} {}", names.0, bodies.0, names.1, bodies.1));
+    }
+    let end = |message: &Message| if message.complete { "complete" } else { "cut off" };
+    differ(found, names, &format!("{side} end"), (&end(a), &end(b)));
+}
+
+type Lines = [(String, Vec<u8>)];
+
+fn lines(found: &mut Vec<String>, names: (HostKind, HostKind), side: &str, (a, b): (&Lines, &Lines)) {
+    let all: BTreeSet<&String> = a.iter().chain(b).map(|(name, _)| name).filter(|name| !ignored(name)).collect();
+    for name in all {
+        let of = |lines: &Lines| {
+            let lines = lines.iter().filter(|(line, _)| line == name);
+            shown(&lines.map(|(_, value)| value.as_slice()).collect::<Vec<_>>())
+        };
+        differ(found, names, &format!("{side} {name}"), (&of(a), &of(b)));
+    }
+}
+
+fn ignored(name: &str) -> bool {
+    IGNORED.iter().any(|(ignored, _)| match ignored.strip_suffix('*') {
+        Some(prefix) => name.starts_with(prefix),
+        None => name == *ignored,
+    })
+}
+
+fn differ<T: PartialEq + std::fmt::Display>(
+    found: &mut Vec<String>,
+    names: (HostKind, HostKind),
+    what: &str,
+    (a, b): (&T, &T),
+) {
+    if a != b {
+        found.push(format!("{what}: {} {a}, {} {b}", names.0, names.1));
+    }
+}

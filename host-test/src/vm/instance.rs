@@ -1,0 +1,170 @@
+//! One VM: its start, its callbacks, and what they cost.
+
+use wasmtime::{InstancePre, Memory, Store, StoreLimitsBuilder, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
+
+use super::limits::{Counts, Limits};
+use crate::{
+    abi::{Guest, Stage, guest::ROOT},
+    world::{
+        Shared, Side,
+        flow::{Filter, Trap},
+    },
+};
+
+pub struct Instance {
+    store: Store<Guest>,
+    instance: wasmtime::Instance,
+    memory: Memory,
+    limits: Limits,
+    fuel: u64,
+    next: u32,
+    trapped: bool,
+}
+
+impl Instance {
+    /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
+    /// `on_configure`. The error is Envoy's or the trap's.
+    pub fn start(module: &InstancePre<Guest>, world: &Shared, limits: Limits) -> Result<Self, String> {
+        let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
+        let mut store = Store::new(module.module().engine(), Guest::new(Shared::clone(world), store_limits));
+        store.limiter(|guest| &mut guest.limits);
+        store.set_fuel(limits.fuel).map_err(|error| error.to_string())?;
+        let instance = module
+            .instantiate(&mut store)
+            .map_err(|error| format!("Failed to initialize Wasm code: {}", told(&error, limits)))?;
+        let memory = instance.get_memory(&mut store, "memory").ok_or("Wasm module is missing memory.")?;
+        let allocator = ["malloc", "proxy_on_memory_allocate"]
+            .into_iter()
+            .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
+        store.data_mut().memory = Some(memory);
+        store.data_mut().allocator = allocator;
+        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1, trapped: false };
+        vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
+        let (on_start, on_configure) = {
+            let world = world.borrow();
+            (world.vm_configuration.len(), world.configuration.len())
+        };
+        vm.store.data_mut().stage = Stage::Serving;
+        vm.configure("proxy_on_vm_start", on_start)?;
+        vm.store.data_mut().stage = Stage::Configuring;
+        vm.configure("proxy_on_configure", on_configure)?;
+        vm.store.data_mut().stage = Stage::Serving;
+        Ok(vm)
+    }
+
+    fn begin(&mut self) -> Result<(), Trap> {
+        if self.call::<(), ()>(ROOT, "_initialize", ())?.is_some() {
+            if self.call::<(u32, u32), u32>(ROOT, "main", (0, 0))?.is_none() {
+                self.call::<(), u32>(ROOT, "__main_void", ())?;
+            }
+        } else {
+            self.call::<(), ()>(ROOT, "_start", ())?;
+        }
+        self.store.data_mut().stage = Stage::Serving;
+        self.call::<(u32, u32), ()>(ROOT, "proxy_on_context_create", (ROOT, 0))?;
+        Ok(())
+    }
+
+    fn configure(&mut self, callback: &str, length: usize) -> Result<(), String> {
+        let length = u32::try_from(length).unwrap_or(u32::MAX);
+        match self.call::<(u32, u32), u32>(ROOT, callback, (ROOT, length)) {
+            Ok(Some(0)) => Err(format!("Unable to create Wasm plugin: {callback} answered false")),
+            Ok(_) => Ok(()),
+            Err(Trap { message, .. }) => Err(format!("Unable to create Wasm plugin: {callback} failed: {message}")),
+        }
+    }
+
+    /// One callback for a context; `None` where the module doesn't have it.
+    fn call<P: WasmParams, R: WasmResults>(
+        &mut self,
+        context: u32,
+        callback: &str,
+        arguments: P,
+    ) -> Result<Option<R>, Trap> {
+        // Its signature was checked when the module was loaded.
+        let Ok(function) = self.instance.get_typed_func::<P, R>(&mut self.store, callback) else { return Ok(None) };
+        let trap = |message| Trap { callback: callback.to_owned(), message };
+        let guest = self.store.data_mut();
+        (guest.context, guest.effective) = (context, None);
+        self.store.set_fuel(self.limits.fuel).map_err(|error| trap(error.to_string()))?;
+        let answer = function.call(&mut self.store, arguments);
+        self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
+        self.trapped |= answer.is_err();
+        answer.map(Some).map_err(|error| trap(told(&error, self.limits)))
+    }
+
+    /// Whether the VM is of no more use.
+    pub fn trapped(&self) -> bool {
+        self.trapped
+    }
+
+    /// What was used since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        let calls = std::mem::take(&mut self.store.data_mut().calls);
+        Counts {
+            hostcalls: calls.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            fuel: std::mem::take(&mut self.fuel),
+            memory_bytes: self.memory.data_size(&self.store) as u64,
+        }
+    }
+}
+
+impl Filter for Instance {
+    fn next_id(&mut self) -> u32 {
+        let id = self.next;
+        self.next += 1;
+        id
+    }
+
+    fn begin(&mut self, id: u32) -> Result<(), Trap> {
+        self.call::<_, ()>(id, "proxy_on_context_create", (id, ROOT)).map(drop)
+    }
+
+    fn headers(&mut self, id: u32, side: Side, lines: u32, end: bool) -> Result<u32, Trap> {
+        let callback = match side {
+            Side::Request => "proxy_on_request_headers",
+            Side::Response => "proxy_on_response_headers",
+        };
+        self.call(id, callback, (id, lines, u32::from(end))).map(Option::unwrap_or_default)
+    }
+
+    fn body(&mut self, id: u32, side: Side, size: u32, end: bool) -> Result<u32, Trap> {
+        let callback = match side {
+            Side::Request => "proxy_on_request_body",
+            Side::Response => "proxy_on_response_body",
+        };
+        self.call(id, callback, (id, size, u32::from(end))).map(Option::unwrap_or_default)
+    }
+
+    fn trailers(&mut self, id: u32, side: Side, lines: u32) -> Result<u32, Trap> {
+        let callback = match side {
+            Side::Request => "proxy_on_request_trailers",
+            Side::Response => "proxy_on_response_trailers",
+        };
+        self.call(id, callback, (id, lines)).map(Option::unwrap_or_default)
+    }
+
+    fn log(&mut self, id: u32) -> Result<(), Trap> {
+        self.call::<_, ()>(id, "proxy_on_log", (id,)).map(drop)
+    }
+
+    fn done(&mut self, id: u32) -> Result<(), Trap> {
+        // A stream ends whatever `on_done` answers.
+        self.call::<_, u32>(id, "proxy_on_done", (id,))?;
+        self.call::<_, ()>(id, "proxy_on_delete", (id,)).map(drop)
+    }
+}
+
+/// A trap for people: what happened, and in which functions, innermost first.
+fn told(error: &wasmtime::Error, limits: Limits) -> String {
+    let what = match error.downcast_ref::<Fault>() {
+        Some(Fault::OutOfFuel) => {
+            format!("more than {} units of fuel in one callback; in Envoy it would block its worker", limits.fuel)
+        }
+        Some(fault) => fault.to_string(),
+        None => error.root_cause().to_string(),
+    };
+    let frames = error.downcast_ref::<WasmBacktrace>().map(WasmBacktrace::frames).unwrap_or_default();
+    let names: Vec<&str> = frames.iter().filter_map(|frame| frame.func_name()).take(4).collect();
+    if names.is_empty() { what } else { format!("{what} (in {})", names.join(" < ")) }
+}

@@ -1,0 +1,101 @@
+//! The bytes that a filter reads and writes by buffer number.
+//!
+//! 1. A body that isn't in hand reads as empty; a callout's body and, outside of `on_configure`, the
+//!    plugin's configuration are not found.
+//! 2. A write at 0 drops as many bytes from the front as it names and prepends; a write at or behind
+//!    the end appends; a write that starts inside is refused.
+
+use super::{
+    World,
+    exchange::{Exchange, Side},
+    status::Status,
+};
+
+/// The request's and the response's body by their numbers; `None` for the other buffers.
+fn side(number: u32) -> Option<Side> {
+    match number {
+        0 => Some(Side::Request),
+        1 => Some(Side::Response),
+        _ => None,
+    }
+}
+
+impl World {
+    /// A buffer for reading. `configuring` tells whether `on_configure` runs.
+    pub fn buffer(&self, exchange: Option<&Exchange>, number: u32, configuring: bool) -> Result<Vec<u8>, Status> {
+        match number {
+            0 | 1 => {
+                let half = exchange.zip(side(number)).map(|(exchange, side)| exchange.half(side));
+                Ok(half.and_then(|half| half.body.clone()).unwrap_or_default())
+            }
+            2 | 3 | 5 | 8 => Ok(Vec::new()),
+            6 => Ok(self.vm_configuration.clone()),
+            7 if configuring => Ok(self.configuration.clone()),
+            4 | 7 => Err(Status::NotFound),
+            _ => Err(Status::BadArgument),
+        }
+    }
+}
+
+/// The part of a buffer that a read asks for.
+pub fn part(buffer: &[u8], start: u32, most: u32) -> &[u8] {
+    let rest = buffer.get(start as usize..).unwrap_or_default();
+    rest.get(..most as usize).unwrap_or(rest)
+}
+
+impl Exchange {
+    pub fn set_buffer(&mut self, number: u32, start: u32, length: u32, data: &[u8]) -> Result<(), Status> {
+        let Some(side) = side(number) else {
+            return Err(if matches!(number, 4 | 7) { Status::NotFound } else { Status::BadArgument });
+        };
+        let body = self.half_mut(side).body.as_mut().ok_or(Status::BadArgument)?;
+        if start == 0 {
+            let dropped = body.len().min(length as usize);
+            body.splice(..dropped, data.iter().copied());
+        } else if start as usize >= body.len() {
+            body.extend_from_slice(data);
+        } else {
+            return Err(Status::BadArgument);
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(start: u32, length: u32, data: &[u8]) -> Result<Vec<u8>, Status> {
+        let mut exchange = Exchange::new(0, false, 1);
+        exchange.response.body = Some(b"hello".to_vec());
+        exchange.set_buffer(1, start, length, data)?;
+        Ok(exchange.response.body.unwrap())
+    }
+
+    #[test]
+    fn a_write_replaces_a_prefix_or_appends_and_never_inserts() {
+        assert_eq!(after(0, u32::MAX, b"x").unwrap(), b"x");
+        assert_eq!(after(0, 0, b"x").unwrap(), b"xhello");
+        assert_eq!(after(0, 2, b"x").unwrap(), b"xllo");
+        assert_eq!(after(5, 0, b"x").unwrap(), b"hellox");
+        assert_eq!(after(2, 1, b"x"), Err(Status::BadArgument));
+    }
+
+    #[test]
+    fn a_body_that_is_not_in_hand_reads_as_empty_and_cannot_be_written() {
+        let world = World::default();
+        let mut exchange = Exchange::new(0, false, 1);
+        assert_eq!(world.buffer(Some(&exchange), 0, false), Ok(Vec::new()));
+        assert_eq!(world.buffer(None, 7, false), Err(Status::NotFound));
+        assert_eq!(world.buffer(None, 9, false), Err(Status::BadArgument));
+        assert_eq!(exchange.set_buffer(0, 0, 0, b"x"), Err(Status::BadArgument));
+        assert_eq!(exchange.set_buffer(7, 0, 0, b"x"), Err(Status::NotFound));
+    }
+
+    #[test]
+    fn a_read_past_the_end_is_empty() {
+        assert_eq!(part(b"hello", 1, 2), b"el");
+        assert_eq!(part(b"hello", 1, u32::MAX), b"ello");
+        assert_eq!(part(b"hello", 9, 1), b"");
+    }
+}

@@ -1,0 +1,146 @@
+//! One request with its response, as one filter sees it.
+
+use std::collections::HashMap;
+
+use super::{headers::Headers, reply::Reply, status::Status};
+
+/// Which of the two messages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    Request,
+    Response,
+}
+
+/// The callback that runs, or ran last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    Created,
+    Headers(Side),
+    Body(Side),
+    Trailers(Side),
+    /// Everything is known and nothing can be changed.
+    Log,
+    /// Nothing can be read.
+    Done,
+}
+
+/// What a filter can resume.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resume {
+    Request,
+    Response,
+    /// To no effect: connections are never held here.
+    Connection,
+}
+
+impl Resume {
+    pub fn from_number(number: u32) -> Result<Self, Status> {
+        match number {
+            0 => Ok(Self::Request),
+            1 => Ok(Self::Response),
+            2 => Ok(Self::Connection),
+            3 => Err(Status::Unimplemented),
+            _ => Err(Status::BadArgument),
+        }
+    }
+}
+
+#[derive(Clone, Debug)]
+pub struct Exchange {
+    pub phase: Phase,
+    pub request: Half,
+    pub response: Half,
+    /// Whether the callback that runs is the last of its message.
+    pub end_of_stream: bool,
+    /// The filter's reply, which takes effect when the callback returns.
+    pub reply: Option<Reply>,
+    /// Which messages the callback that runs has resumed.
+    pub resumed: [bool; 2],
+    /// By the name that the filter gave, its parts joined by NUL; Envoy puts `wasm.` in front.
+    pub filter_state: HashMap<Vec<u8>, Vec<u8>>,
+    /// Whether a later filter has changed the route.
+    pub rerouted: bool,
+    /// When the request began, in nanoseconds since the epoch.
+    pub began: u64,
+    /// `response_code_details`.
+    pub details: Option<String>,
+    /// Whether both sides speak HTTP/2.
+    pub http2: bool,
+    /// A number for the connection, unlike that of every other.
+    pub connection: u64,
+}
+
+/// One message as the filter may reach it.
+#[derive(Clone, Debug, Default)]
+pub struct Half {
+    /// `None` where the message never began.
+    pub headers: Option<Headers>,
+    /// Whether the headers are held by this filter, so that they can be read and changed.
+    pub headers_open: bool,
+    /// The bytes in hand while a callback for body or trailers runs.
+    pub body: Option<Vec<u8>>,
+    pub trailers: Option<Headers>,
+    pub trailers_open: bool,
+}
+
+impl Exchange {
+    pub fn new(began: u64, http2: bool, connection: u64) -> Self {
+        Self {
+            phase: Phase::Created,
+            request: Half::default(),
+            response: Half::default(),
+            end_of_stream: false,
+            reply: None,
+            resumed: [false; 2],
+            filter_state: HashMap::new(),
+            rerouted: false,
+            began,
+            details: None,
+            http2,
+            connection,
+        }
+    }
+
+    pub fn half(&self, side: Side) -> &Half {
+        match side {
+            Side::Request => &self.request,
+            Side::Response => &self.response,
+        }
+    }
+
+    pub fn half_mut(&mut self, side: Side) -> &mut Half {
+        match side {
+            Side::Request => &mut self.request,
+            Side::Response => &mut self.response,
+        }
+    }
+
+    /// The first reply wins; Envoy drops the others without a word.
+    pub fn send(&mut self, reply: Reply) {
+        self.reply.get_or_insert(reply);
+    }
+
+    /// Resumes a message. The request's headers are out of reach afterwards, whichever it was; those
+    /// of the response stay. The error is fatal to the proxy.
+    pub fn resume(&mut self, resume: Resume) -> Result<(), &'static str> {
+        match resume {
+            Resume::Request => self.resumed[0] = true,
+            Resume::Response if self.response.headers.is_some() => self.resumed[1] = true,
+            Resume::Response => {
+                return Err("resuming the response before it began ends Envoy 1.40 by a segmentation fault");
+            }
+            Resume::Connection => return Ok(()),
+        }
+        self.request.headers_open = false;
+        Ok(())
+    }
+
+    /// Whether the callback that just ended resumed its message.
+    pub fn take_resumed(&mut self, side: Side) -> bool {
+        let [request, response] = std::mem::take(&mut self.resumed);
+        match side {
+            Side::Request => request,
+            Side::Response => response,
+        }
+    }
+}

@@ -1,0 +1,51 @@
+//! The proxy's log, as far as the filter writes it.
+
+/// proxy-wasm's levels, in its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Level {
+    Trace,
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Critical,
+}
+
+impl Level {
+    pub fn from_number(number: u32) -> Option<Self> {
+        [Self::Trace, Self::Debug, Self::Info, Self::Warn, Self::Error, Self::Critical]
+            .into_iter()
+            .find(|level| *level as u32 == number)
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Trace => "trace",
+            Self::Debug => "debug",
+            Self::Info => "info",
+            Self::Warn => "warn",
+            Self::Error => "error",
+            Self::Critical => "critical",
+        }
+    }
+}
+
+/// Lines that nobody has taken yet. The threshold is `trace`, so that nothing a filter would write
+/// in some proxy stays unseen.
+#[derive(Debug, Default)]
+pub struct Logs {
+    lines: Vec<String>,
+}
+
+impl Logs {
+    pub const THRESHOLD: Level = Level::Trace;
+
+    pub fn write(&mut self, level: Level, text: &str) {
+        self.lines.push(format!("{}: {text}", level.name()));
+    }
+
+    /// All lines since the last call.
+    pub fn take(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.lines)
+    }
+}

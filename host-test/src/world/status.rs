@@ -1,0 +1,13 @@
+//! How Envoy answers a call that it doesn't fulfil, in the numbers of proxy-wasm.
+
+/// proxy-wasm-cpp-host `include/proxy-wasm/wasm_vm.h`, `WasmResult` without `Ok`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Status {
+    NotFound = 1,
+    BadArgument = 2,
+    SerializationFailure = 3,
+    InvalidMemoryAccess = 6,
+    CasMismatch = 8,
+    Unimplemented = 12,
+}
