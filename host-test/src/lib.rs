@@ -8,5 +8,6 @@ pub mod outcome;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod up;
 pub mod vm;
 pub mod world;

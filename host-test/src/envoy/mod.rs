@@ -6,6 +6,8 @@ pub mod admin;
 mod behind;
 pub mod bootstrap;
 pub mod client;
+pub mod demo;
+pub mod edge;
 pub mod find;
 pub mod process;
 pub mod replay;

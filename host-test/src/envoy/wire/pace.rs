@@ -11,11 +11,12 @@ const READ_WITHIN: Duration = Duration::from_millis(20);
 /// The same, once a chunk has stayed unread.
 const READ_WITHIN_AFTERWARDS: Duration = Duration::from_millis(2);
 
-/// Watches Envoy's counter of bytes read, of one listener or cluster.
-#[derive(Clone, Debug)]
+/// Watches Envoy's counter of bytes read, of one listener or cluster. The default watches nothing
+/// and never waits.
+#[derive(Clone, Debug, Default)]
 pub struct Pace {
-    admin: Admin,
-    counter: String,
+    /// Where to ask, and the full name of the statistic.
+    counter: Option<(Admin, String)>,
     /// The counter must reach this.
     target: Option<u64>,
     within: Duration,
@@ -24,7 +25,7 @@ pub struct Pace {
 impl Pace {
     /// `counter` is the full name of a statistic.
     pub fn new(admin: Admin, counter: String) -> Self {
-        Self { admin, counter, target: None, within: READ_WITHIN }
+        Self { counter: Some((admin, counter)), ..Self::default() }
     }
 
     /// Begins to count: whatever is written from here on.
@@ -49,8 +50,9 @@ impl Pace {
     }
 
     async fn read(&self) -> Option<u64> {
-        let pattern = format!("^{}$", self.counter.replace('.', "\\."));
-        let counters = self.admin.counters(&pattern).await.ok()?;
-        Some(counters.get(&self.counter).copied().unwrap_or_default())
+        let (admin, counter) = self.counter.as_ref()?;
+        let pattern = format!("^{}$", counter.replace('.', "\\."));
+        let counters = admin.counters(&pattern).await.ok()?;
+        Some(counters.get(counter).copied().unwrap_or_default())
     }
 }
