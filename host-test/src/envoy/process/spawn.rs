@@ -1,7 +1,7 @@
 //! A child that doesn't outlive its parent, not even one that is killed outright.
 
 use std::{
-    fs::File,
+    fs::OpenOptions,
     io,
     path::Path,
     process::{Child, Command, Stdio},
@@ -25,7 +25,8 @@ static SPAWNER: LazyLock<mpsc::Sender<Order>> = LazyLock::new(|| {
 
 /// Starts a program without input, with all its output in the file `log`.
 pub fn spawn(mut command: Command, log: &Path) -> io::Result<Child> {
-    let log = File::create(log)?;
+    // Appending, because a program that opens `/dev/stdout` again has a place of its own in the file.
+    let log = OpenOptions::new().create(true).append(true).open(log)?;
     command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
     end_with_parent(&mut command);
     let gone = || io::Error::other("the thread that starts programs is gone");

@@ -1,0 +1,224 @@
+//! Scenarios → one bootstrap. Each scenario has a listener, a route table, a VM and a cluster of its
+//! own, so that none can touch another; a step that a later filter replies to has a further
+//! listener, because nothing in its request may tell that filter apart from the one under test.
+//!
+//! Whatever Envoy would add by itself is switched off; `added` takes away what can't be.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use super::behind;
+use crate::scenario::{Encoding, Place, Protocol, Scenario, Step};
+
+/// A scenario with all that its part of a bootstrap needs.
+#[derive(Clone, Debug)]
+pub struct Stage<'a> {
+    pub scenario: &'a Scenario,
+    /// Names the scenario in Envoy: its VM, cluster and listeners. Unlike all others.
+    pub name: String,
+    pub module: PathBuf,
+    /// The capability list, or `None` for all capabilities.
+    pub capabilities: Option<Vec<String>>,
+    /// The port of its upstream on 127.0.0.1.
+    pub upstream: u16,
+}
+
+impl Stage<'_> {
+    /// The listener that a step's request goes to; also the prefix of its statistics.
+    pub fn listener(&self, step: usize) -> String {
+        match self.scenario.steps.get(step) {
+            Some(Step { reply: Some(_), .. }) => format!("{}-{step}", self.name),
+            _ => self.name.clone(),
+        }
+    }
+
+    /// All listeners, each with a step that goes there.
+    fn listeners(&self) -> Vec<(String, Option<&Step>)> {
+        let replied = self.scenario.steps.iter().enumerate().filter(|(_, step)| step.reply.is_some());
+        let replied = replied.map(|(index, step)| (self.listener(index), Some(step)));
+        std::iter::once((self.name.clone(), None)).chain(replied).collect()
+    }
+
+    /// Where the listener's access log lies.
+    pub fn access_log(&self, logs: &Path, step: usize) -> PathBuf {
+        logs.join(self.listener(step))
+    }
+}
+
+/// The bootstrap of all stages, with access logs in the folder `logs`. Every listener takes a free port.
+pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
+    let listeners = stages.iter().flat_map(|stage| {
+        stage.listeners().into_iter().map(move |(name, step)| listener(stage, &name, step, &logs.join(&name)))
+    });
+    json!({
+        // Only what is read: the admin interface is asked at every step.
+        "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": [
+            { "prefix": "wasmcustom." }, { "prefix": "wasm." }, { "suffix": "_cx_rx_bytes_total" },
+        ] } } },
+        "static_resources": {
+            "listeners": listeners.collect::<Vec<_>>(),
+            "clusters": stages.iter().map(cluster).collect::<Vec<_>>(),
+        },
+    })
+}
+
+fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> Value {
+    let scenario = stage.scenario;
+    let mut filters = vec![json!({ "name": "portcullis", "typed_config": wasm(stage) })];
+    let reply = step.and_then(|step| step.reply.as_ref());
+    filters.extend(behind::filter(scenario.given.reroute.is_some(), reply));
+    filters.push(json!({ "name": "router", "typed_config": {
+        "@type": "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router",
+        "suppress_envoy_headers": true,
+    } }));
+    let record = format!("%FILTER_STATE({}:PLAIN)%", record_state(&scenario.plugin));
+    json!({
+        "name": name,
+        "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
+        "filter_chains": [{ "filters": [{ "name": "http", "typed_config": {
+            "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+            "stat_prefix": name,
+            "codec_type": match scenario.given.protocol {
+                Protocol::Http1 => "HTTP1",
+                Protocol::Http2 => "HTTP2",
+            },
+            "http_protocol_options": { "enable_trailers": true },
+            "server_header_transformation": "PASS_THROUGH",
+            "generate_request_id": false,
+            "use_remote_address": false,
+            "skip_xff_append": true,
+            "normalize_path": false,
+            "route_config": routes(stage),
+            "http_filters": filters,
+            "access_log": [{ "name": "file", "typed_config": {
+                "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
+                "path": log,
+                "log_format": { "json_format": { "record": record } },
+            } }],
+        } }] }],
+    })
+}
+
+/// Where a filter leaves its record: `rate-limit` → `wasm.portcullis_rate_limit`.
+pub fn record_state(plugin: &str) -> String {
+    format!("wasm.portcullis_{}", plugin.replace('-', "_"))
+}
+
+fn wasm(stage: &Stage<'_>) -> Value {
+    let mut vm = json!({
+        "vm_id": stage.name,
+        "runtime": "envoy.wasm.runtime.v8",
+        "code": { "local": { "filename": stage.module } },
+    });
+    if let (Some(capabilities), Some(vm)) = (&stage.capabilities, vm.as_object_mut()) {
+        let allowed: Map<String, Value> = capabilities.iter().map(|name| (name.clone(), json!({}))).collect();
+        vm.insert("capability_restriction_config".into(), json!({ "allowed_capabilities": allowed }));
+    }
+    let mut config = json!({
+        "name": "portcullis",
+        "root_id": stage.scenario.plugin,
+        "vm_config": vm,
+        "failure_policy": "FAIL_RELOAD",
+        // Without it a filter that holds the head never sees the body.
+        "allow_on_headers_stop_iteration": true,
+    });
+    if let (Some(configuration), Some(config)) = (configuration(stage.scenario), config.as_object_mut()) {
+        config.insert("configuration".into(), configuration);
+    }
+    json!({ "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": config })
+}
+
+/// `None` for a scenario without configuration: then the filter gets none, of length 0.
+fn configuration(scenario: &Scenario) -> Option<Value> {
+    let configuration = &scenario.configuration;
+    match scenario.configuration_as {
+        _ if configuration.is_null() => None,
+        Encoding::Struct => {
+            Some(json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration }))
+        }
+        Encoding::String => {
+            // Text stands as it is, so that a scenario can write what is no JSON.
+            let text = configuration.as_str().map_or_else(|| configuration.to_string(), String::from);
+            Some(json!({ "@type": "type.googleapis.com/google.protobuf.StringValue", "value": text }))
+        }
+    }
+}
+
+fn routes(stage: &Stage<'_>) -> Value {
+    let given = &stage.scenario.given;
+    let mut routes = Vec::new();
+    if let Some(reroute) = &given.reroute {
+        routes.push(route(stage, reroute, json!({ "prefix": "", "dynamic_metadata": [behind::reroute_matcher()] })));
+    }
+    routes.push(route(stage, &given.route, json!({ "prefix": "" })));
+    // A virtual host can't be without a name.
+    let name = if given.virtual_host.name.is_empty() { "default" } else { &given.virtual_host.name };
+    json!({ "virtual_hosts": [{
+        "name": name,
+        "domains": ["*"],
+        "metadata": { "filter_metadata": given.virtual_host.metadata },
+        "routes": routes,
+    }] })
+}
+
+fn route(stage: &Stage<'_>, place: &Place, matcher: Value) -> Value {
+    json!({
+        "name": place.name,
+        "match": matcher,
+        "metadata": { "filter_metadata": place.metadata },
+        "route": { "cluster": stage.name },
+    })
+}
+
+fn cluster(stage: &Stage<'_>) -> Value {
+    let protocol = match stage.scenario.given.protocol {
+        Protocol::Http1 => json!({ "http_protocol_options": { "enable_trailers": true } }),
+        Protocol::Http2 => json!({ "http2_protocol_options": {} }),
+    };
+    json!({
+        "name": stage.name,
+        "type": "STATIC",
+        "connect_timeout": "2s",
+        "load_assignment": { "cluster_name": stage.name, "endpoints": [{ "lb_endpoints": [{ "endpoint": {
+            "address": { "socket_address": { "address": "127.0.0.1", "port_value": stage.upstream } },
+        } }] }] },
+        "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+            "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+            "explicit_http_config": protocol,
+        } },
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stage(scenario: &Scenario) -> Stage<'_> {
+        Stage { scenario, name: "s0".into(), module: "m.wasm".into(), capabilities: None, upstream: 1 }
+    }
+
+    fn scenario(yaml: &str) -> Scenario {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
+    #[test]
+    fn a_step_with_a_reply_has_a_listener_of_its_own() {
+        let scenario = scenario("{scenario: s, plugin: a-b, steps: [{}, {reply: {status: 418}}]}");
+        let stage = stage(&scenario);
+        assert_eq!([stage.listener(0), stage.listener(1)], ["s0", "s0-1"]);
+        assert_eq!(stage.listeners().len(), 2);
+        assert!(bootstrap(&[stage], Path::new("/logs")).to_string().contains("wasm.portcullis_a_b"));
+    }
+
+    #[test]
+    fn a_configuration_travels_as_the_scenario_says_and_none_stays_none() {
+        let of = |yaml: &str| configuration(&scenario(yaml));
+        assert_eq!(of("{scenario: s}"), None);
+        assert_eq!(of("{scenario: s, configuration: {a: 1}}").unwrap()["value"], json!({ "a": 1 }));
+        let text = of("{scenario: s, configuration: {a: 1}, configuration_as: string}").unwrap();
+        assert_eq!(text["value"], "{\"a\":1}");
+        let text = of("{scenario: s, configuration: '{', configuration_as: string}").unwrap();
+        assert_eq!(text["value"], "{");
+    }
+}

@@ -1,0 +1,86 @@
+//! The client of a step: sends the request as the scenario writes it, and tells what came back.
+
+use anyhow::{Context, Result};
+use hyper::Uri;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+use super::wire::{Outgoing, Pace, Part, http1, http2};
+use crate::{
+    outcome::{Cut, Message},
+    scenario::{Protocol, Request},
+};
+
+/// Sends a request on a connection of its own. `None` where the connection ends without a response.
+/// The caller bounds the time.
+pub async fn send(port: u16, protocol: Protocol, request: &Request, cut: Cut, pace: Pace) -> Result<Option<Message>> {
+    let stream = TcpStream::connect(("127.0.0.1", port)).await.with_context(|| format!("127.0.0.1:{port}"))?;
+    stream.set_nodelay(true)?;
+    let outgoing = Outgoing::new(&request.headers, request.body.as_ref(), &request.trailers, cut, protocol);
+    match protocol {
+        Protocol::Http1 => Ok(over_http1(stream, request, outgoing, pace).await),
+        Protocol::Http2 => over_http2(stream, request, &outgoing).await,
+    }
+}
+
+async fn over_http1(stream: TcpStream, request: &Request, mut outgoing: Outgoing, pace: Pace) -> Option<Message> {
+    let (reader, mut writer) = stream.into_split();
+    outgoing.lines.insert(0, ("host".into(), request.authority.clone().into_bytes()));
+    let start = format!("{} {} HTTP/1.1", request.method, request.path);
+    let sending = http1::write(&mut writer, &start, &outgoing, pace);
+    let receiving = receive_http1(http1::Reader::new(reader), &request.method);
+    tokio::pin!(sending, receiving);
+    // A response may come before the request has ended, and then decides: what is still unsent stays so.
+    tokio::select! {
+        answer = &mut receiving => answer,
+        _ = &mut sending => receiving.await,
+    }
+}
+
+async fn receive_http1(mut reader: http1::Reader<impl tokio::io::AsyncRead + Unpin>, method: &str) -> Option<Message> {
+    loop {
+        let (start, headers) = reader.head().await.ok().flatten()?;
+        let status = start.split(' ').nth(1).unwrap_or_default().to_owned();
+        // Interim responses are no answer (RFC 9110 §15.2).
+        if status.starts_with('1') {
+            continue;
+        }
+        let framing = http1::Framing::of_response(method, &status, &headers);
+        let mut message = Message { start: status, headers, ..Message::default() };
+        let end = reader.body(framing, |part| message.push(part)).await;
+        message.complete = end.is_ok();
+        return Some(message);
+    }
+}
+
+async fn over_http2(stream: TcpStream, request: &Request, outgoing: &Outgoing) -> Result<Option<Message>> {
+    let uri = Uri::builder().scheme("http").authority(request.authority.as_str()).path_and_query(request.path.as_str());
+    let uri = uri.build().with_context(|| format!("HTTP/2 can't carry {}{}", request.authority, request.path))?;
+    let mut sent =
+        hyper::Request::builder().method(request.method.as_str()).uri(uri).body(http2::Frames::new(outgoing)?)?;
+    *sent.headers_mut() = http2::map(&outgoing.lines)?;
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
+    let connection = tokio::spawn(connection);
+    let answer = async {
+        let (head, body) = sender.send_request(sent).await.ok()?.into_parts();
+        let headers = http2::lines(&head.headers);
+        let mut message = Message { start: head.status.as_str().to_owned(), headers, ..Message::default() };
+        let end = http2::read(body, |part| message.push(part)).await;
+        message.complete = end.is_ok();
+        Some(message)
+    };
+    let answer = answer.await;
+    connection.abort();
+    Ok(answer)
+}
+
+impl Message {
+    /// Appends what has arrived.
+    pub(super) fn push(&mut self, part: Part) {
+        match part {
+            Part::Data(data) => self.body.extend(data),
+            Part::Trailers(lines) => self.trailers.extend(lines),
+        }
+    }
+}

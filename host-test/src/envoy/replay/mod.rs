@@ -1,0 +1,156 @@
+//! Scenarios, played through Envoy.
+//!
+//! 1. All scenarios that expect to be taken share one process; one that expects to be refused has
+//!    a process of its own, which must not start.
+//! 2. Where the shared process doesn't start, the scenarios are halved until those are alone
+//!    whose configuration is refused.
+//! 3. Where the process ends during a step, that scenario fails, and those after it get a new one.
+//! 4. Steps are played one after the other: what is seen in between belongs to the step.
+
+mod play;
+mod seen;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, anyhow};
+use tempfile::TempDir;
+
+use super::{
+    bootstrap::{Stage, bootstrap},
+    process::{Line, Options, Process, StartError},
+    upstream::Upstream,
+};
+use crate::{outcome::Outcome, scenario::Scenario};
+
+/// Plays each scenario; the results stand in the order of the scenarios. `module` gives the path of
+/// a plugin's `.wasm`, `capabilities` the capability list that it runs under (`None`: no limit).
+/// An error is one of Envoy or of the network; that a filter refuses or answers anything is an outcome.
+pub fn run(
+    binary: &Path,
+    module: &dyn Fn(&str) -> Result<PathBuf>,
+    capabilities: &dyn Fn(&str) -> Option<Vec<String>>,
+    scenarios: &[Scenario],
+) -> Vec<Result<Outcome>> {
+    let mut results: Vec<Result<Outcome>> = scenarios.iter().map(|_| Err(anyhow!("not played"))).collect();
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return scenarios.iter().map(|_| Err(anyhow!("no runtime: {error}"))).collect(),
+    };
+    let mut taken = Vec::new();
+    let mut alone = Vec::new();
+    for (index, scenario) in scenarios.iter().enumerate() {
+        match module(&scenario.plugin) {
+            Err(error) => set(&mut results, index, Err(error)),
+            Ok(module) => {
+                let capabilities = capabilities(&scenario.plugin);
+                let name = format!("s{index}");
+                let stage = Stage { scenario, name, module, capabilities, upstream: 0 };
+                let group = if scenario.refused.is_empty() { &mut taken } else { &mut alone };
+                group.push(Entry { index, stage });
+            }
+        }
+    }
+    runtime.block_on(async {
+        let mut groups: Vec<Vec<Entry<'_>>> = alone.into_iter().map(|entry| vec![entry]).collect();
+        groups.push(taken);
+        while let Some(group) = groups.pop() {
+            if !group.is_empty() {
+                groups.extend(play_group(binary, group, &mut results).await);
+            }
+        }
+    });
+    results
+}
+
+/// A scenario on its way into Envoy, with its place in the results.
+struct Entry<'a> {
+    index: usize,
+    stage: Stage<'a>,
+}
+
+fn set(results: &mut [Result<Outcome>], index: usize, result: Result<Outcome>) {
+    if let Some(place) = results.get_mut(index) {
+        *place = result;
+    }
+}
+
+/// Plays a group in one process. What it gives back is still to be played.
+async fn play_group<'a>(
+    binary: &Path,
+    mut group: Vec<Entry<'a>>,
+    results: &mut [Result<Outcome>],
+) -> Vec<Vec<Entry<'a>>> {
+    let mut host = match Host::start(binary, &mut group).await {
+        Ok(host) => host,
+        Err(error) => {
+            if group.len() > 1 {
+                let rest = group.split_off(group.len() / 2);
+                return vec![rest, group];
+            }
+            for entry in group {
+                set(results, entry.index, refusal(error.as_ref(), &entry.stage).ok_or_else(|| anyhow!("{error}")));
+            }
+            return Vec::new();
+        }
+    };
+    let mut entries = group.into_iter().zip(std::mem::take(&mut host.upstreams));
+    while let Some((entry, upstream)) = entries.next() {
+        let result = host.play(&entry.stage, &upstream).await;
+        let failed = result.is_err();
+        let result = match host.process.ended() {
+            Some(status) => result.with_context(|| format!("Envoy ended ({status}):\n{}", host.process.log())),
+            None => result.with_context(|| entry.stage.scenario.file.display().to_string()),
+        };
+        set(results, entry.index, result);
+        if failed && host.process.ended().is_some() {
+            return vec![entries.map(|(entry, _)| entry).collect()];
+        }
+    }
+    Vec::new()
+}
+
+/// The outcome of a scenario whose configuration the filter refused; `None` where Envoy had another
+/// reason not to start.
+fn refusal(error: &(dyn std::error::Error + 'static), stage: &Stage<'_>) -> Option<Outcome> {
+    let error = error.downcast_ref::<StartError>()?;
+    if !error.log().contains("Wasm") {
+        return None;
+    }
+    let lines: Vec<Line> = error.wasm_lines().into_iter().filter(|line| line.vm_id == stage.name).collect();
+    let severe = lines.iter().filter(|line| ["warning", "error", "critical"].contains(&line.level.as_str()));
+    let mut severe: Vec<&str> = severe.map(|line| line.text.as_str()).collect();
+    severe.dedup();
+    let refused = if severe.is_empty() { error.to_string() } else { severe.join("\n") };
+    let startup_log = lines.into_iter().map(|line| line.text).collect();
+    Some(Outcome { refused: Some(refused), startup_log, ..Outcome::default() })
+}
+
+/// One Envoy with all that stands around it.
+struct Host {
+    process: Process,
+    ports: std::collections::BTreeMap<String, u16>,
+    upstreams: Vec<Upstream>,
+    logs: TempDir,
+}
+
+impl Host {
+    async fn start(binary: &Path, group: &mut [Entry<'_>]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let mut upstreams = Vec::new();
+        for entry in group.iter_mut() {
+            let upstream = Upstream::start(entry.stage.scenario.given.protocol).await?;
+            entry.stage.upstream = upstream.port();
+            upstreams.push(upstream);
+        }
+        let logs = tempfile::Builder::new().prefix("portcullis-access-").tempdir()?;
+        let stages: Vec<Stage<'_>> = group.iter().map(|entry| entry.stage.clone()).collect();
+        let options = Options {
+            component_log_level: Some("wasm:trace".into()),
+            // Every access log line at once: a step ends with its line.
+            arguments: ["--file-flush-min-size-kb", "0"].map(Into::into).to_vec(),
+            ..Options::default()
+        };
+        let process = Process::start(binary, &bootstrap(&stages, logs.path()), &options).await?;
+        let ports = process.admin().listeners().await?;
+        Ok(Self { process, ports, upstreams, logs })
+    }
+}

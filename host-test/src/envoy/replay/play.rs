@@ -1,0 +1,108 @@
+//! One scenario in a running Envoy, step by step.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+
+use super::{Host, seen};
+use crate::{
+    envoy::{added, bootstrap::Stage, client, process::Line, upstream::Upstream, wire::Pace},
+    outcome::{Cut, Outcome, Play},
+    scenario::{Body, Step},
+};
+
+/// How long one exchange may take. Only a filter that never decides needs so long.
+const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
+
+impl Host {
+    pub(super) async fn play(&self, stage: &Stage<'_>, upstream: &Upstream) -> Result<Outcome> {
+        let mut outcome = Outcome { startup_log: self.filter_log(stage, 0), ..Outcome::default() };
+        for (index, step) in stage.scenario.steps.iter().enumerate() {
+            for cut in cuts(step) {
+                for _ in 0..step.times {
+                    let play = self.play_step(stage, upstream, index, step, cut).await;
+                    outcome.plays.push(play.with_context(|| match &step.name {
+                        Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
+                        None => format!("step {}, bodies cut {cut:?}", index + 1),
+                    })?);
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    async fn play_step(
+        &self,
+        stage: &Stage<'_>,
+        upstream: &Upstream,
+        index: usize,
+        step: &Step,
+        cut: Cut,
+    ) -> Result<Play> {
+        let admin = self.process.admin();
+        let listener = stage.listener(index);
+        let port = *self.ports.get(&listener).with_context(|| format!("Envoy has no listener {listener}"))?;
+        let access_log = stage.access_log(self.logs.path(), index);
+
+        let offset = self.process.log_offset();
+        let entries = seen::length(&access_log);
+        let before = seen::counters(admin).await?;
+        let downstream = Pace::new(admin, format!("http.{listener}.downstream_cx_rx_bytes_total"));
+        let upstream_pace = Pace::new(admin, format!("cluster.{}.upstream_cx_rx_bytes_total", stage.name));
+        upstream.prepare(step.response.clone().unwrap_or_default(), cut, upstream_pace);
+
+        let exchange = client::send(port, stage.scenario.given.protocol, &step.request, cut, downstream);
+        let exchange = tokio::time::timeout(EXCHANGE_WITHIN, exchange).await;
+        let mut client = exchange.with_context(|| format!("no answer within {} s", EXCHANGE_WITHIN.as_secs()))??;
+        let mut upstream = upstream.received().await;
+        if let Some(message) = &mut client {
+            added::strip_response(message, step);
+        }
+        if let Some(message) = &mut upstream {
+            added::strip_request(message, step);
+        }
+        let entry = seen::next_line(&access_log, entries).await?;
+        let metrics = seen::growth(&before, &seen::counters(admin).await?);
+        Ok(Play {
+            step: index,
+            cut,
+            client,
+            upstream,
+            record: entry.record,
+            metrics,
+            log: self.filter_log(stage, offset),
+        })
+    }
+
+    fn filter_log(&self, stage: &Stage<'_>, offset: u64) -> Vec<String> {
+        let lines = self.process.wasm_lines_since(offset);
+        let own = |line: Line| (line.vm_id == stage.name).then_some(line.text);
+        lines.into_iter().filter_map(own).collect()
+    }
+}
+
+/// As written; and, where the step asks for every split, at each place of the longer body, and byte by byte.
+fn cuts(step: &Step) -> Vec<Cut> {
+    let mut cuts = vec![Cut::AsWritten];
+    if step.every_split {
+        let length = |body: Option<&Body>| body.map_or(0, |body| body.pieces().iter().map(Vec::len).sum::<usize>());
+        let response = step.response.as_ref().and_then(|response| response.body.as_ref());
+        let longest = length(step.request.body.as_ref()).max(length(response));
+        cuts.extend((1..longest).map(Cut::After));
+        cuts.push(Cut::EveryByte);
+    }
+    cuts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_split_is_each_place_in_the_longer_body_and_byte_by_byte() {
+        let step: Step =
+            serde_saphyr::from_str("{every_split: true, request: {body: ab}, response: {body: abc}}").unwrap();
+        assert_eq!(cuts(&step), [Cut::AsWritten, Cut::After(1), Cut::After(2), Cut::EveryByte]);
+        assert_eq!(cuts(&serde_saphyr::from_str("{request: {body: ab}}").unwrap()), [Cut::AsWritten]);
+    }
+}

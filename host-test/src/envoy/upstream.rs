@@ -1,0 +1,195 @@
+//! The upstream of a step: records what reaches it and answers as the scenario says.
+
+use std::{
+    io,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use anyhow::Result;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    task::{JoinHandle, JoinSet},
+};
+
+use super::wire::{Outgoing, Pace, http1, http2};
+use crate::{
+    outcome::{Cut, Message},
+    scenario::{Protocol, Response},
+};
+
+/// How long a request that has begun to arrive may take to end, once its client has its answer.
+const SETTLED_WITHIN: Duration = Duration::from_millis(200);
+
+/// Listens on a free port of 127.0.0.1 until dropped.
+pub struct Upstream {
+    port: u16,
+    desk: Arc<Desk>,
+    accepting: JoinHandle<()>,
+}
+
+/// What the next request is answered, and what was received of it.
+#[derive(Default)]
+struct Desk(Mutex<Step>);
+
+#[derive(Default)]
+struct Step {
+    answer: Option<Answer>,
+    received: Option<Message>,
+    /// Whether the request that is recorded can still grow.
+    arriving: bool,
+}
+
+#[derive(Clone)]
+struct Answer {
+    response: Response,
+    cut: Cut,
+    pace: Pace,
+}
+
+impl Upstream {
+    pub async fn start(protocol: Protocol) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let port = listener.local_addr()?.port();
+        let desk = Arc::new(Desk::default());
+        let accepting = tokio::spawn(accept(listener, protocol, Arc::clone(&desk)));
+        Ok(Self { port, desk, accepting })
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// From here on requests are answered with `response`, and the first of them is recorded.
+    pub fn prepare(&self, response: Response, cut: Cut, pace: Pace) {
+        let answer = Some(Answer { response, cut, pace });
+        self.desk.with(|step| *step = Step { answer, ..Step::default() });
+    }
+
+    /// What was received since [`Self::prepare`]; `None` where nothing was.
+    pub async fn received(&self) -> Option<Message> {
+        let end = Instant::now() + SETTLED_WITHIN;
+        while self.desk.with(|step| step.arriving) && Instant::now() < end {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        self.desk.with(|step| step.received.take())
+    }
+}
+
+impl Drop for Upstream {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Desk {
+    fn with<T>(&self, look: impl FnOnce(&mut Step) -> T) -> T {
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn answer(&self) -> Option<Answer> {
+        self.with(|step| step.answer.clone())
+    }
+
+    /// Begins to record a request; false where one is recorded already.
+    fn begin(&self, message: Message) -> bool {
+        self.with(|step| {
+            let first = step.received.is_none();
+            if first {
+                step.received = Some(message);
+                step.arriving = true;
+            }
+            first
+        })
+    }
+
+    fn record(&self, first: bool, change: impl FnOnce(&mut Message)) {
+        self.with(|step| {
+            if let (true, Some(message)) = (first, &mut step.received) {
+                change(message);
+            }
+        });
+    }
+
+    fn end(&self, first: bool, complete: bool) {
+        self.record(first, |message| message.complete = complete);
+        if first {
+            self.with(|step| step.arriving = false);
+        }
+    }
+}
+
+async fn accept(listener: TcpListener, protocol: Protocol, desk: Arc<Desk>) {
+    // Dropped with this task, and every connection with it.
+    let mut connections = JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        while connections.try_join_next().is_some() {}
+        let desk = Arc::clone(&desk);
+        match protocol {
+            Protocol::Http1 => drop(connections.spawn(async move {
+                let _ = serve_http1(stream, &desk).await;
+            })),
+            Protocol::Http2 => drop(connections.spawn(serve_http2(stream, desk))),
+        }
+    }
+}
+
+async fn serve_http1(stream: TcpStream, desk: &Desk) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = http1::Reader::new(reader);
+    while let Some((start, headers)) = reader.head().await? {
+        let start = start.strip_suffix(" HTTP/1.1").unwrap_or(&start).to_owned();
+        let method = start.split(' ').next().unwrap_or_default().to_owned();
+        let framing = http1::Framing::of_request(&headers);
+        let first = desk.begin(Message { start, headers, ..Message::default() });
+        let end = reader.body(framing, |part| desk.record(first, |message| message.push(part))).await;
+        desk.end(first, end.is_ok());
+        end?;
+        let Some(Answer { response, cut, pace }) = desk.answer() else { return Ok(()) };
+        let mut outgoing = outgoing(&response, cut, Protocol::Http1);
+        let status = response.status.to_string();
+        if method == "HEAD" || http1::is_bodiless(&status) {
+            outgoing.pieces.clear();
+            outgoing.chunked = false;
+        } else if !outgoing.has_body && !outgoing.lines.iter().any(|(name, _)| name == "content-length") {
+            // Without it the body would last until the connection closes (RFC 9112 §6.3).
+            outgoing.lines.push(("content-length".into(), b"0".to_vec()));
+        }
+        http1::write(&mut writer, &format!("HTTP/1.1 {status} "), &outgoing, pace).await?;
+    }
+    Ok(())
+}
+
+async fn serve_http2(stream: TcpStream, desk: Arc<Desk>) {
+    let service = hyper::service::service_fn(move |request| {
+        let desk = Arc::clone(&desk);
+        async move { answer_http2(request, &desk).await }
+    });
+    let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+    let _ = server.auto_date_header(false).serve_connection(TokioIo::new(stream), service).await;
+}
+
+async fn answer_http2(request: hyper::Request<Incoming>, desk: &Desk) -> Result<hyper::Response<http2::Frames>> {
+    let (head, body) = request.into_parts();
+    let path = head.uri.path_and_query().map_or("", |path| path.as_str());
+    let start = format!("{} {path}", head.method);
+    let first = desk.begin(Message { start, headers: http2::lines(&head.headers), ..Message::default() });
+    let end = http2::read(body, |part| desk.record(first, |message| message.push(part))).await;
+    desk.end(first, end.is_ok());
+    end?;
+    let Some(Answer { response, cut, .. }) = desk.answer() else { anyhow::bail!("no answer is prepared") };
+    let mut outgoing = outgoing(&response, cut, Protocol::Http2);
+    if head.method == "HEAD" {
+        outgoing = Outgoing { lines: outgoing.lines, ..Outgoing::default() };
+    }
+    let mut answer = hyper::Response::builder().status(response.status).body(http2::Frames::new(&outgoing)?)?;
+    *answer.headers_mut() = http2::map(&outgoing.lines)?;
+    Ok(answer)
+}
+
+fn outgoing(response: &Response, cut: Cut, protocol: Protocol) -> Outgoing {
+    Outgoing::new(&response.headers, response.body.as_ref(), &response.trailers, cut, protocol)
+}
