@@ -95,7 +95,8 @@ impl Process {
     pub async fn start(binary: &Path, bootstrap: &Value, options: &Options) -> Result<Self, StartError> {
         let failed = |source| StartError::Spawn { path: binary.to_path_buf(), source };
         let folder = tempfile::Builder::new().prefix("portcullis-envoy-").tempdir().map_err(failed)?;
-        let bootstrap_file = folder.path().join("bootstrap.json");
+        // JSON is YAML; under this name Envoy reads it as people's files are read, fractions to text.
+        let bootstrap_file = folder.path().join("bootstrap.yaml");
         let admin_file = folder.path().join("admin");
         let log = folder.path().join("envoy.log");
         fs::write(&bootstrap_file, with_admin(bootstrap).to_string()).map_err(failed)?;
