@@ -2,11 +2,13 @@
 
 pub mod abi;
 pub mod build;
+pub mod cli;
 pub mod component;
 pub mod envoy;
 pub mod outcome;
 pub mod report;
 pub mod runner;
 pub mod scenario;
+pub mod schema;
 pub mod vm;
 pub mod world;

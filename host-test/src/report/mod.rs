@@ -1,3 +1,4 @@
-//! Reports → text. Pure.
+//! What was seen → text. Pure.
 
+pub mod built;
 pub mod human;

@@ -1,0 +1,9 @@
+//! The exports of a component.
+
+/// Makes a [`Guest`](super::Guest) the component's policy.
+#[macro_export]
+macro_rules! component_entry {
+    ($guest:ident) => {
+        $crate::component::bindings::export!($guest);
+    };
+}

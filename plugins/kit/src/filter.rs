@@ -1,0 +1,174 @@
+//! A configured filter: the part that is the same for every policy, and for every shell.
+//!
+//! 1. [`Filter::configure`] reads the configuration and defines every counter.
+//! 2. [`Filter::on_request`] chooses the policy where the request's head or `require_policy` asks for
+//!    it; otherwise nothing is read before it is needed.
+//! 3. [`Filter::policy`] gives the policy in force, choosing it if nobody did. What was chosen in the
+//!    request is confirmed once: a route that changed in between is counted, and refused under
+//!    `require_policy`.
+//! 4. [`Filter::settle`] counts and records the decision, and makes nothing of it in shadow.
+
+use std::rc::Rc;
+
+use crate::{
+    config::{self, ConfigError},
+    head::RequestHead,
+    host::{CounterId, Host, Level},
+    log_budget::LogBudget,
+    mode::Mode,
+    policies::{Choice, HeadMatches, Named, Policies, Policy},
+    reason::{self, NO_POLICY, OF_ANY_FILTER, Reason},
+    seen::{NO_NAME, SeenDecisions},
+    verdict::{Reply, Verdict},
+};
+
+#[derive(Debug)]
+pub struct Filter<P> {
+    policies: Policies<P>,
+    /// By index of the policy.
+    seen: Vec<SeenDecisions>,
+    seen_without_policy: SeenDecisions,
+    log_budget: LogBudget,
+    lines_dropped: CounterId,
+}
+
+/// What one stream keeps between its callbacks.
+#[derive(Debug)]
+pub struct Exchange<P> {
+    chosen: Option<Choice<P>>,
+    heads: HeadMatches,
+    /// The choice was made in the request, and the response hasn't confirmed it.
+    unconfirmed: bool,
+}
+
+impl<P> Default for Exchange<P> {
+    fn default() -> Self {
+        Self { chosen: None, heads: HeadMatches::default(), unconfirmed: false }
+    }
+}
+
+impl<P: Policy> Filter<P> {
+    /// # Errors
+    /// The first thing wrong in the configuration.
+    pub fn configure(host: &mut impl Host, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let policies = config::read(bytes).and_then(Policies::<P>::from_value)?;
+        let mut seen = Vec::new();
+        for named in policies.iter() {
+            let own = named.policy.mode();
+            let both = [Mode::Enforce, Mode::Shadow];
+            let modes = if policies.mode_is_overridable() { &both[..] } else { &[own][..] };
+            seen.push(SeenDecisions::define(host, P::FILTER, &named.name, modes, P::REASONS));
+        }
+        let seen_without_policy = SeenDecisions::define(host, P::FILTER, NO_NAME, &[Mode::Enforce], &OF_ANY_FILTER);
+        let lines_dropped = host.define_counter(&format!("portcullis.log_lines_dropped.filter.{}", P::FILTER));
+        Ok(Self { policies, seen, seen_without_policy, log_budget: LogBudget::default(), lines_dropped })
+    }
+
+    /// Whether [`Self::on_request`] wants the request's head; reading it is the dearest of all calls.
+    pub fn reads_request_head(&self) -> bool {
+        self.policies.reads_head()
+    }
+
+    /// The request's head is there (`None` unless it is wanted). A reply refuses the request.
+    pub fn on_request(
+        &mut self,
+        host: &mut impl Host,
+        exchange: &mut Exchange<P>,
+        head: Option<&RequestHead>,
+    ) -> Option<Reply> {
+        if head.is_none() && !self.policies.is_required() {
+            return None;
+        }
+        exchange.heads = head.map(|head| self.policies.match_head(head)).unwrap_or_default();
+        exchange.unconfirmed = true;
+        match self.choose(host, exchange) {
+            Choice::Refused(reason) => Some(self.refuse(host, reason)),
+            Choice::Policy(..) | Choice::Nobody => None,
+        }
+    }
+
+    /// The policy in force, `None` where the filter does nothing. An error refuses the exchange.
+    pub fn policy(&mut self, host: &mut impl Host, exchange: &mut Exchange<P>) -> Result<Option<Rc<Named<P>>>, Reply> {
+        let choice = match exchange.chosen.clone() {
+            // The refusal itself, on its way to the client.
+            Some(Choice::Refused(_)) => return Ok(None),
+            Some(first) if exchange.unconfirmed => self.confirm(host, exchange, first),
+            Some(choice) => choice,
+            None => self.choose(host, exchange),
+        };
+        match choice {
+            Choice::Policy(named, note) => {
+                if let Some(note) = note {
+                    self.seen_without_policy.count(host, Mode::Enforce, note);
+                }
+                Ok((named.policy.mode() != Mode::Off).then_some(named))
+            }
+            Choice::Nobody => {
+                if let Some(seen) = self.seen_without_policy.count(host, Mode::Enforce, NO_POLICY) {
+                    host.leave_record(P::FILTER, &seen.record);
+                }
+                Ok(None)
+            }
+            Choice::Refused(reason) => Err(self.refuse(host, reason)),
+        }
+    }
+
+    /// Counts and records what a policy decided; in shadow, nothing more comes of it.
+    pub fn settle<'a>(
+        &self,
+        host: &mut impl Host,
+        named: &Named<P>,
+        reason: Reason,
+        verdict: Verdict<'a>,
+    ) -> Verdict<'a> {
+        let mode = named.policy.mode();
+        if let Some(seen) = self.seen.get(named.index).and_then(|seen| seen.count(host, mode, reason)) {
+            host.leave_record(P::FILTER, &seen.record);
+        }
+        match mode {
+            Mode::Enforce => verdict,
+            Mode::Shadow | Mode::Off => Verdict::Pass,
+        }
+    }
+
+    fn choose(&mut self, host: &mut impl Host, exchange: &mut Exchange<P>) -> Choice<P> {
+        let (choice, line) = self.policies.choose(host, &exchange.heads);
+        if let Some(line) = line {
+            self.warn(host, &line);
+        }
+        exchange.chosen = Some(choice.clone());
+        choice
+    }
+
+    fn confirm(&mut self, host: &mut impl Host, exchange: &mut Exchange<P>, first: Choice<P>) -> Choice<P> {
+        exchange.unconfirmed = false;
+        let (now, _) = self.policies.choose(host, &exchange.heads);
+        let confirmed = match first {
+            first if first.same(&now) => first,
+            _ if self.policies.is_required() => Choice::Refused(reason::ROUTE_CHANGED),
+            Choice::Policy(named, _) => Choice::Policy(named, Some(reason::ROUTE_CHANGED)),
+            nobody => {
+                self.seen_without_policy.count(host, Mode::Enforce, reason::ROUTE_CHANGED);
+                nobody
+            }
+        };
+        exchange.chosen = Some(confirmed.clone());
+        confirmed
+    }
+
+    fn refuse(&self, host: &mut impl Host, reason: Reason) -> Reply {
+        if let Some(seen) = self.seen_without_policy.count(host, Mode::Enforce, reason) {
+            host.leave_record(P::FILTER, &seen.record);
+        }
+        Reply::unavailable(reason.of(P::FILTER))
+    }
+
+    fn warn(&mut self, host: &mut impl Host, line: &str) {
+        let now = host.now();
+        if self.log_budget.admit(now) {
+            host.log(Level::Warn, line);
+        } else {
+            host.increment(self.lines_dropped);
+        }
+    }
+}

@@ -1,0 +1,147 @@
+//! The head of a message. Values are bytes: a client may send any byte above 0x1F in a header.
+
+/// Header lines in order, duplicates kept, names in lower case; pseudo-headers (`:path`) among them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
+
+/// More than one line where one was asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Repeated;
+
+impl Headers {
+    /// Reads the pairs of the proxy-wasm ABI: a count, the lengths, then each name and value with a
+    /// NUL behind it, numbers in little-endian. `None` for anything else. Empty bytes are no headers.
+    pub fn from_pairs(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return Some(Self::default());
+        }
+        let (count, rest) = number(bytes)?;
+        let lengths_size = count.checked_mul(8)?;
+        let mut lengths = rest.get(..lengths_size)?;
+        let mut texts = rest.get(lengths_size..)?;
+        let mut headers = Vec::with_capacity(count);
+        while !lengths.is_empty() {
+            let (name_size, after) = number(lengths)?;
+            let (value_size, after) = number(after)?;
+            lengths = after;
+            let (name, after) = terminated(texts, name_size)?;
+            let (value, after) = terminated(after, value_size)?;
+            texts = after;
+            headers.push((name.to_vec(), value.to_vec()));
+        }
+        texts.is_empty().then_some(Self(headers))
+    }
+
+    /// All values of `name` (lower case), in order.
+    pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.0.iter().filter(move |(candidate, _)| candidate == name).map(|(_, value)| value.as_slice())
+    }
+
+    /// The value of `name` (lower case) where there is at most one line of it.
+    ///
+    /// # Errors
+    /// `Repeated` where there are more: which of them the upstream reads is its own choice.
+    pub fn single(&self, name: &[u8]) -> Result<Option<&[u8]>, Repeated> {
+        let mut values = self.0.iter().filter(|(candidate, _)| candidate == name);
+        match (values.next(), values.next()) {
+            (first, None) => Ok(first.map(|(_, value)| value.as_slice())),
+            _ => Err(Repeated),
+        }
+    }
+
+    pub fn contains(&self, name: &[u8]) -> bool {
+        self.0.iter().any(|(candidate, _)| candidate == name)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
+}
+
+impl FromIterator<(Vec<u8>, Vec<u8>)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(lines: I) -> Self {
+        Self(lines.into_iter().collect())
+    }
+}
+
+fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let (head, rest) = bytes.split_first_chunk()?;
+    Some((usize::try_from(u32::from_le_bytes(*head)).ok()?, rest))
+}
+
+fn terminated(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
+    let text = bytes.get(..size)?;
+    let rest = bytes.get(size..)?.strip_prefix(&[0])?;
+    Some((text, rest))
+}
+
+/// What a policy may read of a request's head. A part that the proxy couldn't name is empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestHead {
+    pub method: Vec<u8>,
+    pub authority: Vec<u8>,
+    /// Path and query.
+    pub path: Vec<u8>,
+    pub headers: Headers,
+}
+
+impl RequestHead {
+    /// Takes the parts out of the pseudo-headers.
+    pub fn from_headers(headers: Headers) -> Self {
+        let part = |name: &[u8]| headers.all(name).next().unwrap_or_default().to_vec();
+        Self { method: part(b":method"), authority: part(b":authority"), path: part(b":path"), headers }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn pairs(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+        let length = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap().to_le_bytes();
+        let mut out = u32::try_from(headers.len()).unwrap().to_le_bytes().to_vec();
+        for (name, value) in headers {
+            out.extend(length(name));
+            out.extend(length(value));
+        }
+        for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+            out.extend(text);
+            out.push(0);
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_lines_a_proxy_writes_are_read_back(
+            headers: Vec<(Vec<u8>, Vec<u8>)>,
+        ) {
+            let read = Headers::from_pairs(&pairs(&headers)).unwrap();
+            prop_assert_eq!(read.0, headers);
+        }
+
+        #[test]
+        fn no_bytes_make_the_reader_fail_otherwise_than_by_saying_so(bytes: Vec<u8>) {
+            let _ = Headers::from_pairs(&bytes);
+        }
+    }
+
+    #[test]
+    fn a_count_that_would_need_more_bytes_than_there_are_is_refused_before_memory_is_taken() {
+        assert_eq!(Headers::from_pairs(&u32::MAX.to_le_bytes()), None);
+    }
+
+    #[test]
+    fn a_repeated_line_is_told_from_a_single_one() {
+        let headers: Headers = [("a", "1"), ("b", "2"), ("a", "3")]
+            .map(|(n, v)| (n.as_bytes().to_vec(), v.as_bytes().to_vec()))
+            .into_iter()
+            .collect();
+        assert_eq!(headers.single(b"a"), Err(Repeated));
+        assert_eq!(headers.single(b"b"), Ok(Some(b"2".as_slice())));
+        assert_eq!(headers.single(b"c"), Ok(None));
+        assert_eq!(headers.all(b"a").collect::<Vec<_>>(), [b"1", b"3"]);
+    }
+}

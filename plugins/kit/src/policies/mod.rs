@@ -1,0 +1,282 @@
+//! Which policy is in force for a request. In this order, the first that speaks decides alone:
+//!
+//! 1. the route's metadata under the filter's namespace,
+//! 2. the virtual host's metadata under it,
+//! 3. `routes`, in their order, for gateways where metadata can't be set,
+//! 4. `default_policy`,
+//! 5. nobody: the filter does nothing, or refuses where `require_policy` is set.
+//!
+//! Metadata names a `policy` and may change single fields of it, those that the configuration lists
+//! as `overridable`. Metadata that can't be followed never opens: an unknown policy gives way to
+//! `default_policy` where there is one and `require_policy` isn't set; everything else is refused.
+
+mod cache;
+mod entry;
+pub mod path;
+mod raw;
+mod routes;
+
+use std::rc::Rc;
+
+use self::{cache::Cache, entry::Entry, routes::Rules};
+pub use self::{
+    raw::{PerRoute, RawPolicies},
+    routes::{HeadMatches, RawMatch, RawRule},
+};
+use crate::{
+    config::{ConfigError, Value, nearest, protobuf},
+    head::RequestHead,
+    host::{Host, RouteProperty},
+    mode::Mode,
+    reason::{self, Reason},
+};
+
+/// What a filter's policies are to the kit.
+pub trait Policy: Sized + 'static {
+    /// The filter's name in snake case, `security_headers`. Its metadata stands under
+    /// `portcullis.security_headers`.
+    const FILTER: &'static str;
+    /// The codes of its decisions.
+    const REASONS: &'static [Reason];
+    /// The fields that a configuration may list as `overridable`.
+    const OVERRIDABLE: &'static [&'static str];
+
+    /// Reads one policy.
+    ///
+    /// # Errors
+    /// What is wrong with it, with the path inside of it.
+    fn from_value(value: Value) -> Result<Self, ConfigError>;
+
+    fn mode(&self) -> Mode;
+}
+
+/// A policy with its name, and what metadata changed in it.
+#[derive(Debug)]
+pub struct Named<P> {
+    pub name: Rc<str>,
+    /// Position among the policies of the configuration.
+    pub index: usize,
+    pub policy: P,
+    /// The metadata that changed fields of it; empty where nothing is changed.
+    changed_by: Vec<u8>,
+}
+
+/// Whom a request falls to.
+#[derive(Debug)]
+pub enum Choice<P> {
+    /// This policy; with the reason why, where it isn't the one that was asked for.
+    Policy(Rc<Named<P>>, Option<Reason>),
+    /// No policy; the filter does nothing.
+    Nobody,
+    /// Nothing may pass.
+    Refused(Reason),
+}
+
+impl<P> Clone for Choice<P> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::Policy(named, note) => Self::Policy(Rc::clone(named), *note),
+            Self::Nobody => Self::Nobody,
+            Self::Refused(reason) => Self::Refused(*reason),
+        }
+    }
+}
+
+impl<P> Choice<P> {
+    /// Whether both mean the same policy with the same changes, or both the same lack of one.
+    pub fn same(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Policy(a, _), Self::Policy(b, _)) => a.index == b.index && a.changed_by == b.changed_by,
+            (Self::Nobody, Self::Nobody) => true,
+            (Self::Refused(a), Self::Refused(b)) => a == b,
+            _ => false,
+        }
+    }
+}
+
+/// All policies of a configuration, valid, and the way to choose among them.
+#[derive(Debug)]
+pub struct Policies<P> {
+    named: Vec<Rc<Named<P>>>,
+    /// The policies as they were written, for metadata to change.
+    written: Vec<Value>,
+    default: Option<usize>,
+    require: bool,
+    per_route: PerRoute,
+    rules: Rules,
+    overridable: Vec<String>,
+    namespace: String,
+    cache: Cache<P>,
+}
+
+impl<P: Policy> Policies<P> {
+    /// # Errors
+    /// The first thing wrong in the configuration, with its path.
+    pub fn from_value(configuration: Value) -> Result<Self, ConfigError> {
+        let raw: RawPolicies<Value> = configuration.into_typed()?;
+        let mut named = Vec::new();
+        let mut written = Vec::new();
+        for (name, value) in raw.policies.0 {
+            let at = format!("policies.{name}");
+            raw::check_name(&name).map_err(|error| error.under(&at))?;
+            let policy = P::from_value(value.clone()).map_err(|error| error.under(&at))?;
+            named.push(Rc::new(Named { name: name.into(), index: named.len(), policy, changed_by: Vec::new() }));
+            written.push(value);
+        }
+        if named.is_empty() {
+            return Err(ConfigError::new("no policies: name at least one").under("policies"));
+        }
+        let index_of = |name: &str| {
+            named.iter().position(|policy| *policy.name == *name).ok_or_else(|| {
+                let near = nearest(name, named.iter().map(|policy| &*policy.name));
+                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                ConfigError::new(format!("no policy is called `{name}`{hint}"))
+            })
+        };
+        let default = raw.default_policy.as_deref().map(&index_of).transpose();
+        let default = default.map_err(|error| error.under("default_policy"))?;
+        let rules = Rules::new(raw.routes, &index_of).map_err(|error| error.under("routes"))?;
+        raw::check_overridable(&raw.overridable, P::OVERRIDABLE).map_err(|error| error.under("overridable"))?;
+        if raw.per_route == PerRoute::Off && !raw.overridable.is_empty() {
+            return Err(
+                ConfigError::new("has no effect with `per_route: off`; remove one of the two").under("overridable")
+            );
+        }
+        Ok(Self {
+            named,
+            written,
+            default,
+            require: raw.require_policy,
+            per_route: raw.per_route,
+            rules,
+            overridable: raw.overridable,
+            namespace: format!("portcullis.{}", P::FILTER),
+            cache: Cache::default(),
+        })
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Named<P>> {
+        self.named.iter().map(AsRef::as_ref)
+    }
+
+    /// Whether metadata may change the mode of a policy.
+    pub fn mode_is_overridable(&self) -> bool {
+        self.overridable.iter().any(|field| field == "mode")
+    }
+
+    /// Whether `routes` match on the request's head, so that it must be read.
+    pub fn reads_head(&self) -> bool {
+        self.rules.read_head()
+    }
+
+    /// Whether nothing may reach the upstream before a policy is chosen.
+    pub fn is_required(&self) -> bool {
+        self.require
+    }
+
+    /// What `routes` make of a request's head; to be kept until the choice is confirmed.
+    pub fn match_head(&self, head: &RequestHead) -> HeadMatches {
+        self.rules.match_head(head)
+    }
+
+    /// Chooses. The second value is a line for the proxy's log, the first time that metadata which
+    /// can't be followed is met.
+    pub fn choose(&mut self, host: &mut impl Host, heads: &HeadMatches) -> (Choice<P>, Option<String>) {
+        if self.per_route == PerRoute::On {
+            for property in [RouteProperty::RouteMetadata, RouteProperty::VirtualHostMetadata] {
+                let metadata = host.route(property);
+                match protobuf::namespace(&metadata, &self.namespace) {
+                    Ok(None) => {}
+                    Ok(Some(entry)) => return self.follow(host, heads, entry),
+                    Err(protobuf::Malformed) => return (Choice::Refused(reason::OVERRIDE_INVALID), None),
+                }
+            }
+        }
+        (self.without_metadata(host, heads), None)
+    }
+
+    fn without_metadata(&self, host: &mut impl Host, heads: &HeadMatches) -> Choice<P> {
+        match self.rules.choose(host, heads) {
+            Ok(Some(index)) => self.at(index, None),
+            Ok(None) => self.or_default(None),
+            Err(ambiguous) => self.or_default(Some(ambiguous)),
+        }
+    }
+
+    fn at(&self, index: usize, note: Option<Reason>) -> Choice<P> {
+        match self.named.get(index) {
+            Some(named) => Choice::Policy(Rc::clone(named), note),
+            None => Choice::Refused(reason::POLICY_UNKNOWN),
+        }
+    }
+
+    /// `default_policy`, where nobody chose (`wrong` is `None`) or what chose can't be followed.
+    fn or_default(&self, wrong: Option<Reason>) -> Choice<P> {
+        match (wrong, self.default) {
+            (Some(reason), _) if self.require => Choice::Refused(reason),
+            (note, Some(index)) => self.at(index, note),
+            (Some(reason), None) => Choice::Refused(reason),
+            (None, None) if self.require => Choice::Refused(reason::POLICY_REQUIRED),
+            (None, None) => Choice::Nobody,
+        }
+    }
+
+    fn follow(&mut self, host: &mut impl Host, heads: &HeadMatches, bytes: &[u8]) -> (Choice<P>, Option<String>) {
+        if let Some(choice) = self.cache.get(bytes) {
+            return (choice, None);
+        }
+        let entry = match Entry::read(bytes, &self.overridable, P::OVERRIDABLE) {
+            Ok(entry) => entry,
+            Err(error) => return self.remember(bytes, Choice::Refused(reason::OVERRIDE_INVALID), Some(error)),
+        };
+        let base = match &entry.policy {
+            Some(name) => match self.named.iter().find(|named| *named.name == **name) {
+                Some(named) => Choice::Policy(Rc::clone(named), None),
+                None => {
+                    let near = nearest(name, self.named.iter().map(|named| &*named.name));
+                    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    let error = ConfigError::new(format!("no policy is called `{name}`{hint}")).under("policy");
+                    let choice = self.or_default(Some(reason::POLICY_UNKNOWN));
+                    return self.remember(bytes, choice, Some(error));
+                }
+            },
+            // Depends on more than these bytes, so it isn't remembered.
+            None => {
+                let base = self.without_metadata(host, heads);
+                let (choice, error) = self.change(base, entry, bytes);
+                return (choice, error.map(|error| self.line(&error)));
+            }
+        };
+        let (choice, error) = self.change(base, entry, bytes);
+        self.remember(bytes, choice, error)
+    }
+
+    /// The policy of `base` with the entry's fields in place of its own.
+    fn change(&self, base: Choice<P>, entry: Entry, bytes: &[u8]) -> (Choice<P>, Option<ConfigError>) {
+        let Choice::Policy(named, note) = &base else { return (base, None) };
+        if entry.fields.is_empty() {
+            return (base, None);
+        }
+        let written = self.written.get(named.index).cloned().unwrap_or(Value::Null);
+        match entry.applied_to(written).and_then(P::from_value) {
+            Ok(policy) => {
+                let (name, index) = (Rc::clone(&named.name), named.index);
+                let changed = Named { name, index, policy, changed_by: bytes.to_vec() };
+                (Choice::Policy(Rc::new(changed), *note), None)
+            }
+            Err(error) => (Choice::Refused(reason::OVERRIDE_INVALID), Some(error)),
+        }
+    }
+
+    fn remember(&mut self, bytes: &[u8], choice: Choice<P>, error: Option<ConfigError>) -> (Choice<P>, Option<String>) {
+        self.cache.put(bytes, choice.clone());
+        (choice, error.map(|error| self.line(&error)))
+    }
+
+    fn line(&self, error: &ConfigError) -> String {
+        format!("metadata {}: {error}", self.namespace)
+    }
+}
+
+#[cfg(test)]
+mod tests;

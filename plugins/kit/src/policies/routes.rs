@@ -1,0 +1,144 @@
+//! `routes`: choosing a policy by what the filter itself sees, for gateways where metadata can't be
+//! set (Istio's WasmPlugin, Envoy Gateway). The first rule of which every condition holds decides.
+
+use serde::Deserialize;
+
+use super::path::{self, Template};
+use crate::{
+    config::ConfigError,
+    head::RequestHead,
+    host::{Host, RouteProperty},
+    reason::{self, Reason},
+};
+
+/// One entry of `routes`.
+#[derive(Clone, Debug, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RawRule {
+    pub r#match: RawMatch,
+    pub policy: String,
+}
+
+/// All conditions that are given must hold; one at least is given.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RawMatch {
+    /// The name of Envoy's route.
+    #[serde(default)]
+    pub route_name: Option<String>,
+    /// The name of Envoy's virtual host.
+    #[serde(default)]
+    pub virtual_host_name: Option<String>,
+    /// The request's host without port, in any case; `*.example.com` for every name below it.
+    #[serde(default)]
+    pub host: Option<String>,
+    /// The request's method, as it is written.
+    #[serde(default)]
+    pub method: Option<String>,
+    /// `/api/novel/:id`: each `:name` is one segment; `/files/*` is all below it.
+    #[serde(default)]
+    pub path_template: Option<String>,
+}
+
+#[derive(Debug)]
+struct Rule {
+    route_name: Option<String>,
+    virtual_host_name: Option<String>,
+    host: Option<String>,
+    method: Option<String>,
+    path: Option<Template>,
+    /// Index of the policy.
+    policy: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Rules(Vec<Rule>);
+
+/// Which rules a request's head satisfies, by position. Empty where no head was read.
+#[derive(Clone, Debug, Default)]
+pub struct HeadMatches {
+    matches: Vec<bool>,
+    /// The path or host can be read in more than one way, and a rule asks for it.
+    ambiguous: bool,
+}
+
+impl Rule {
+    fn reads_head(&self) -> bool {
+        self.host.is_some() || self.method.is_some() || self.path.is_some()
+    }
+}
+
+impl Rules {
+    pub(super) fn new(
+        raw: Vec<RawRule>,
+        index_of: &dyn Fn(&str) -> Result<usize, ConfigError>,
+    ) -> Result<Self, ConfigError> {
+        let rules =
+            raw.into_iter().enumerate().map(|(index, raw)| rule(raw, index_of).map_err(|error| error.at(index)));
+        rules.collect::<Result<_, _>>().map(Self)
+    }
+
+    pub(super) fn read_head(&self) -> bool {
+        self.0.iter().any(Rule::reads_head)
+    }
+
+    pub(super) fn match_head(&self, head: &RequestHead) -> HeadMatches {
+        let segments = path::segments(&head.path);
+        let host = path::host(&head.authority);
+        let matches = self.0.iter().map(|rule| {
+            rule.host.as_ref().is_none_or(|wanted| host.as_ref().is_ok_and(|host| path::host_matches(wanted, host)))
+                && rule.method.as_ref().is_none_or(|wanted| wanted.as_bytes() == head.method)
+                && rule.path.as_ref().is_none_or(|wanted| segments.as_ref().is_ok_and(|found| wanted.matches(found)))
+        });
+        let ambiguous = segments.is_err() && self.0.iter().any(|rule| rule.path.is_some())
+            || host.is_err() && self.0.iter().any(|rule| rule.host.is_some());
+        HeadMatches { matches: matches.collect(), ambiguous }
+    }
+
+    /// The policy of the first rule that holds.
+    ///
+    /// # Errors
+    /// The request's head is ambiguous where rules ask for it: none of them may be taken, nor passed by.
+    pub(super) fn choose(&self, host: &mut impl Host, heads: &HeadMatches) -> Result<Option<usize>, Reason> {
+        if heads.ambiguous {
+            return Err(reason::REQUEST_AMBIGUOUS);
+        }
+        let mut route_name = Lazy(RouteProperty::RouteName, None);
+        let mut virtual_host_name = Lazy(RouteProperty::VirtualHostName, None);
+        for (index, rule) in self.0.iter().enumerate() {
+            let head_holds = !rule.reads_head() || heads.matches.get(index).copied().unwrap_or(false);
+            if head_holds
+                && rule.route_name.as_ref().is_none_or(|wanted| route_name.is(host, wanted))
+                && rule.virtual_host_name.as_ref().is_none_or(|wanted| virtual_host_name.is(host, wanted))
+            {
+                return Ok(Some(rule.policy));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// A property that is asked for once, and only where a rule needs it.
+struct Lazy(RouteProperty, Option<Vec<u8>>);
+
+impl Lazy {
+    fn is(&mut self, host: &mut impl Host, wanted: &str) -> bool {
+        *self.1.get_or_insert_with(|| host.route(self.0)) == wanted.as_bytes()
+    }
+}
+
+fn rule(raw: RawRule, index_of: &dyn Fn(&str) -> Result<usize, ConfigError>) -> Result<Rule, ConfigError> {
+    let RawMatch { route_name, virtual_host_name, host, method, path_template } = raw.r#match;
+    let path = path_template.as_deref().map(Template::new).transpose();
+    let path = path.map_err(|error| error.under("path_template").under("match"))?;
+    let host = host.map(|host| path::wanted_host(&host)).transpose();
+    let host = host.map_err(|error| error.under("host").under("match"))?;
+    let policy = index_of(&raw.policy).map_err(|error| error.under("policy"))?;
+    let rule = Rule { route_name, virtual_host_name, host, method, path, policy };
+    if !rule.reads_head() && rule.route_name.is_none() && rule.virtual_host_name.is_none() {
+        return Err(ConfigError::new("no condition, so it would match everything; use `default_policy`").under("match"));
+    }
+    Ok(rule)
+}

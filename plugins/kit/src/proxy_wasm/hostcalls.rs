@@ -1,0 +1,191 @@
+//! Hostcalls as safe functions over bytes. None panics, whatever the host answers: a call that fails
+//! gives nothing, and the caller's rules say what follows from nothing.
+//!
+//! The SDK isn't used, for two reasons, both measured: it panics on any status that it doesn't list
+//! (a header read out of its phase, one byte above 0x7F), and it exports every callback, which costs
+//! each request more than this filter's own work does.
+
+use super::imports::{
+    proxy_add_header_map_value, proxy_define_metric, proxy_get_buffer_bytes, proxy_get_current_time_nanoseconds,
+    proxy_get_header_map_pairs, proxy_get_property, proxy_increment_metric, proxy_log, proxy_remove_header_map_value,
+    proxy_replace_header_map_value, proxy_send_local_response, proxy_set_property,
+};
+use crate::{
+    head::{Headers, RequestHead},
+    host::{CounterId, Host, Level, RouteProperty},
+    verdict::{Edit, Reply, Verdict},
+};
+
+/// Which headers are meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Map {
+    Request = 0,
+    Response = 2,
+}
+
+/// What a headers callback gives back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
+pub enum Action {
+    Continue = 0,
+    Pause = 1,
+}
+
+const PLUGIN_CONFIGURATION: u32 = 7;
+const COUNTER: u32 = 0;
+const OK: u32 = 0;
+const NO_GRPC_STATUS: i32 = -1;
+
+/// Bytes that the host placed in memory that it took from `proxy_on_memory_allocate`.
+fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
+    let mut data = std::ptr::null_mut();
+    let mut size = 0;
+    if call(&raw mut data, &raw mut size) != OK {
+        return None;
+    }
+    if data.is_null() {
+        return Some(Vec::new());
+    }
+    // SAFETY: the host filled `size` bytes which it allocated through `proxy_on_memory_allocate`, whose
+    // layout is that of a `Vec<u8>` of this capacity, and gave them away.
+    Some(unsafe { Vec::from_raw_parts(data, size, size) })
+}
+
+/// The configuration of this plugin; only while it is configured.
+pub(super) fn configuration() -> Vec<u8> {
+    // SAFETY: both pointers are valid for writing while the call lasts.
+    received(|data, size| unsafe { proxy_get_buffer_bytes(PLUGIN_CONFIGURATION, 0, usize::MAX, data, size) })
+        .unwrap_or_default()
+}
+
+/// All lines of a head, in one call. No headers where the map isn't there in this phase.
+pub fn headers(map: Map) -> Headers {
+    // SAFETY: both pointers are valid for writing while the call lasts.
+    let pairs = received(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) });
+    pairs.and_then(|pairs| Headers::from_pairs(&pairs)).unwrap_or_default()
+}
+
+/// The head of the request in hand.
+pub fn request_head() -> RequestHead {
+    RequestHead::from_headers(headers(Map::Request))
+}
+
+/// Makes a verdict true for the message whose head is in hand.
+pub fn carry_out(map: Map, verdict: Verdict<'_>) -> Action {
+    match verdict {
+        Verdict::Pass => Action::Continue,
+        Verdict::Edit(edits) => {
+            for edit in edits {
+                self::edit(map, edit);
+            }
+            Action::Continue
+        }
+        Verdict::Hold => Action::Pause,
+        Verdict::Reply(reply) => {
+            self::reply(&reply);
+            Action::Pause
+        }
+    }
+}
+
+fn edit(map: Map, edit: Edit<'_>) {
+    let map = map as u32;
+    // SAFETY: each pointer is valid for reading its size while the call lasts.
+    unsafe {
+        match edit {
+            Edit::Set(name, value) => {
+                proxy_replace_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+            }
+            Edit::Add(name, value) => {
+                proxy_add_header_map_value(map, name.as_ptr(), name.len(), value.as_ptr(), value.len())
+            }
+            Edit::Remove(name) => proxy_remove_header_map_value(map, name.as_ptr(), name.len()),
+        }
+    };
+}
+
+/// Answers in the upstream's place. The first reply of a stream stands.
+pub fn reply(reply: &Reply) {
+    let headers = pairs(&reply.headers);
+    let details = &reply.details;
+    // SAFETY: each pointer is valid for reading its size while the call lasts.
+    unsafe {
+        proxy_send_local_response(
+            u32::from(reply.status),
+            details.as_ptr(),
+            details.len(),
+            reply.body.as_ptr(),
+            reply.body.len(),
+            headers.as_ptr(),
+            headers.len(),
+            NO_GRPC_STATUS,
+        )
+    };
+}
+
+fn pairs(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
+    let size = |bytes: &[u8]| u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_le_bytes();
+    let mut out = u32::try_from(headers.len()).unwrap_or(u32::MAX).to_le_bytes().to_vec();
+    for (name, value) in headers {
+        out.extend(size(name));
+        out.extend(size(value));
+    }
+    for text in headers.iter().flat_map(|(name, value)| [name, value]) {
+        out.extend(text);
+        out.push(0);
+    }
+    out
+}
+
+/// The proxy.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Proxy;
+
+impl Host for Proxy {
+    fn route(&mut self, property: RouteProperty) -> Vec<u8> {
+        let path: &[u8] = match property {
+            RouteProperty::RouteName => b"xds\0route_name",
+            RouteProperty::VirtualHostName => b"xds\0virtual_host_name",
+            RouteProperty::RouteMetadata => b"xds\0route_metadata",
+            RouteProperty::VirtualHostMetadata => b"xds\0virtual_host_metadata",
+        };
+        // SAFETY: the path is valid for reading, both pointers for writing, while the call lasts.
+        received(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).unwrap_or_default()
+    }
+
+    fn define_counter(&mut self, name: &str) -> CounterId {
+        let mut id = 0;
+        // SAFETY: the name is valid for reading, the id for writing, while the call lasts.
+        unsafe { proxy_define_metric(COUNTER, name.as_ptr(), name.len(), &raw mut id) };
+        CounterId(id)
+    }
+
+    fn increment(&mut self, CounterId(id): CounterId) {
+        // SAFETY: takes no pointer.
+        unsafe { proxy_increment_metric(id, 1) };
+    }
+
+    fn leave_record(&mut self, filter: &str, record: &str) {
+        // One path part: Envoy can't read back what was set under several.
+        let path = ["portcullis_", filter].concat();
+        // SAFETY: both pointers are valid for reading their sizes while the call lasts.
+        unsafe { proxy_set_property(path.as_ptr(), path.len(), record.as_ptr(), record.len()) };
+    }
+
+    fn log(&mut self, level: Level, line: &str) {
+        let level = match level {
+            Level::Info => 2,
+            Level::Warn => 3,
+            Level::Error => 4,
+        };
+        // SAFETY: the text is valid for reading its size while the call lasts.
+        unsafe { proxy_log(level, line.as_ptr(), line.len()) };
+    }
+
+    fn now(&mut self) -> u64 {
+        let mut time = 0;
+        // SAFETY: the time is valid for writing while the call lasts.
+        unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
+        time
+    }
+}

@@ -1,0 +1,234 @@
+//! A policy as it is written, and as it is once it can't be wrong.
+
+use portcullis_kit::{
+    Policy,
+    config::{ConfigError, Entries, Value},
+    mode::Mode,
+    reason::Reason,
+};
+use serde::Deserialize;
+
+use crate::{decide, presets::Preset};
+
+/// A policy of security headers, as it is written.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields)]
+pub struct RawSecurityHeaders {
+    /// `enforce` acts, `shadow` counts and records what it would do, `off` does nothing.
+    #[serde(default)]
+    pub mode: Mode,
+    /// What to begin with. Default: nothing.
+    #[serde(default)]
+    pub preset: Option<Preset>,
+    /// Response headers by name: exactly one line with this value leaves. `null` takes a header out of
+    /// the preset and leaves it to the upstream.
+    #[serde(default)]
+    pub headers: Entries<Option<String>>,
+    /// Names of response headers that never leave, beside those of the preset.
+    #[serde(default)]
+    pub remove: Vec<String>,
+    /// Names that the preset removes and that may leave all the same.
+    #[serde(default)]
+    pub keep: Vec<String>,
+}
+
+/// A policy of security headers. Names are in lower case, and none is both set and removed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SecurityHeaders {
+    pub mode: Mode,
+    /// Name and value, each name once.
+    pub set: Vec<(String, String)>,
+    /// Sorted, each name once.
+    pub removed: Vec<String>,
+}
+
+/// Bytes of one value. Browsers and proxies cut or refuse far longer heads.
+const LONGEST_VALUE: usize = 8192;
+
+/// Headers that say how the message is framed, or that a response may hold many of.
+const NOT_OURS: [(&str, &str); 9] = [
+    ("connection", "belongs to the connection"),
+    ("content-encoding", "says how the body is encoded"),
+    ("content-length", "says how long the body is"),
+    ("keep-alive", "belongs to the connection"),
+    ("proxy-connection", "belongs to the connection"),
+    ("set-cookie", "stands once for each cookie; one line for all would lose the others"),
+    ("te", "belongs to the connection"),
+    ("trailer", "announces the trailers"),
+    ("transfer-encoding", "says how the body is framed"),
+];
+
+impl Policy for SecurityHeaders {
+    const FILTER: &'static str = "security_headers";
+    const REASONS: &'static [Reason] = &[decide::HEADERS_APPLIED];
+    const OVERRIDABLE: &'static [&'static str] = &["mode", "preset", "headers", "remove", "keep"];
+
+    fn from_value(value: Value) -> Result<Self, ConfigError> {
+        value.into_typed::<RawSecurityHeaders>()?.try_into()
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+}
+
+impl TryFrom<RawSecurityHeaders> for SecurityHeaders {
+    type Error = ConfigError;
+
+    fn try_from(raw: RawSecurityHeaders) -> Result<Self, ConfigError> {
+        let mut set: Vec<(String, String)> = Vec::new();
+        let mut removed: Vec<String> = Vec::new();
+        if let Some(preset) = raw.preset {
+            set.extend(preset.set().iter().map(|(name, value)| ((*name).into(), (*value).into())));
+            removed.extend(preset.removed().iter().map(|name| (*name).into()));
+        }
+        for (index, name) in raw.keep.iter().enumerate() {
+            let lower = check_name(name).map_err(|error| error.at(index).under("keep"))?;
+            let place = removed.iter().position(|removed| *removed == lower).ok_or_else(|| {
+                let error =
+                    ConfigError::new(format!("the preset doesn't remove `{name}`, so there is nothing to keep"));
+                error.at(index).under("keep")
+            })?;
+            removed.swap_remove(place);
+        }
+        for (index, name) in raw.remove.iter().enumerate() {
+            let lower = check_name(name).map_err(|error| error.at(index).under("remove"))?;
+            set.retain(|(known, _)| *known != lower);
+            removed.push(lower);
+        }
+        for (index, (name, value)) in raw.headers.0.iter().enumerate() {
+            let wrong = |error: ConfigError| error.under(name).under("headers");
+            let lower = check_name(name).map_err(wrong)?;
+            if raw.headers.0.iter().take(index).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)) {
+                return Err(wrong(ConfigError::new("stands twice, in different case")));
+            }
+            if raw.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
+                return Err(wrong(ConfigError::new("is both set and removed; take it out of one of the two")));
+            }
+            let from_preset = set.iter().position(|(known, _)| *known == lower);
+            match value {
+                Some(value) => {
+                    check_value(value).map_err(wrong)?;
+                    removed.retain(|known| *known != lower);
+                    set.retain(|(known, _)| *known != lower);
+                    set.push((lower, value.clone()));
+                }
+                None => {
+                    let remedy = "the preset doesn't set it, so `null` has nothing to take out";
+                    set.remove(from_preset.ok_or_else(|| wrong(ConfigError::new(remedy)))?);
+                }
+            }
+        }
+        if set.is_empty() && removed.is_empty() && raw.mode != Mode::Off {
+            return Err(ConfigError::new("does nothing: give it a `preset`, `headers` or `remove`, or `mode: off`"));
+        }
+        removed.sort_unstable();
+        removed.dedup();
+        Ok(Self { mode: raw.mode, set, removed })
+    }
+}
+
+/// The name in lower case (RFC 9110 §5.1: a token).
+pub(crate) fn check_name(name: &str) -> Result<String, ConfigError> {
+    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+        return Err(ConfigError::new(format!("`{name}` is no header name (RFC 9110 section 5.1)")));
+    }
+    let lower = name.to_ascii_lowercase();
+    match NOT_OURS.iter().find(|(not_ours, _)| *not_ours == lower) {
+        Some((_, why)) => Err(ConfigError::new(format!("`{name}` isn't for this filter: it {why}"))),
+        None => Ok(lower),
+    }
+}
+
+/// One line of visible ASCII, spaces and tabs (RFC 9110 §5.5), with nothing to trim.
+pub(crate) fn check_value(value: &str) -> Result<(), ConfigError> {
+    let wrong = if value.is_empty() {
+        "is empty; `null` leaves the header to the upstream, `remove` takes it away"
+    } else if value.len() > LONGEST_VALUE {
+        "is longer than 8192 bytes"
+    } else if value.bytes().any(|byte| byte != b'\t' && !(b' '..=b'~').contains(&byte)) {
+        "holds a line break, a control character or a character beyond ASCII"
+    } else if value.trim() != value {
+        "begins or ends with a blank"
+    } else {
+        return Ok(());
+    };
+    Err(ConfigError::new(format!("the value {wrong}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(json: &str) -> Result<SecurityHeaders, String> {
+        portcullis_kit::config::read(json.as_bytes())
+            .and_then(SecurityHeaders::from_value)
+            .map_err(|error| error.to_string())
+    }
+
+    fn value<'a>(policy: &'a SecurityHeaders, name: &str) -> Option<&'a str> {
+        policy.set.iter().find(|(set, _)| set == name).map(|(_, value)| value.as_str())
+    }
+
+    #[test]
+    fn a_preset_is_changed_header_by_header() {
+        let policy = policy(
+            r#"{"preset": "owasp", "headers": {"X-Frame-Options": "SAMEORIGIN", "Cache-Control": null, "Server": "edge"},
+                "remove": ["Via", "X-DNS-Prefetch-Control"], "keep": ["X-B3-TraceId"]}"#,
+        )
+        .unwrap();
+        assert_eq!(value(&policy, "x-frame-options"), Some("SAMEORIGIN"));
+        assert_eq!(value(&policy, "cache-control"), None);
+        assert_eq!(value(&policy, "server"), Some("edge"));
+        assert_eq!(value(&policy, "x-dns-prefetch-control"), None);
+        let removed = |name: &str| policy.removed.iter().any(|removed| removed == name);
+        assert!(removed("via") && removed("x-powered-by") && removed("x-dns-prefetch-control"));
+        assert!(!removed("server") && !removed("x-b3-traceid") && !removed("cache-control"));
+    }
+
+    #[test]
+    fn helmet_and_owasp_are_what_their_makers_publish() {
+        let helmet = policy(r#"{"preset": "helmet"}"#).unwrap();
+        assert_eq!((helmet.set.len(), helmet.removed.as_slice()), (12, &["x-powered-by".to_owned()][..]));
+        assert_eq!(value(&helmet, "strict-transport-security"), Some("max-age=31536000; includeSubDomains"));
+        let owasp = policy(r#"{"preset": "owasp"}"#).unwrap();
+        assert_eq!(value(&owasp, "clear-site-data"), None);
+        assert!(owasp.removed.len() > 80);
+    }
+
+    #[test]
+    fn numbers_are_values_since_yaml_makes_numbers_of_them() {
+        assert_eq!(value(&policy(r#"{"headers": {"X-XSS-Protection": 0}}"#).unwrap(), "x-xss-protection"), Some("0"));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_place_and_the_remedy() {
+        for (json, error) in [
+            ("{}", "does nothing"),
+            (r#"{"preset": "helmt"}"#, "preset: `helmt` is none of the choices; did you mean `helmet`?"),
+            (r#"{"headers": {"X Frame": "a"}}"#, "headers.X Frame: `X Frame` is no header name"),
+            (r#"{"headers": {":status": "200"}}"#, "is no header name"),
+            (r#"{"headers": {"": "a"}}"#, "is no header name"),
+            (r#"{"headers": {"A": "a\r\nSet-Cookie: b"}}"#, "headers.A: the value holds a line break"),
+            (r#"{"headers": {"A": "ü"}}"#, "beyond ASCII"),
+            (r#"{"headers": {"A": ""}}"#, "the value is empty"),
+            (r#"{"headers": {"A": " a"}}"#, "begins or ends with a blank"),
+            (r#"{"headers": {"A": "a", "a": "b"}}"#, "stands twice, in different case"),
+            (r#"{"headers": {"A": "a"}, "remove": ["a"]}"#, "headers.A: is both set and removed"),
+            (r#"{"headers": {"A": null}}"#, "nothing to take out"),
+            (r#"{"headers": {"Content-Length": "0"}}"#, "isn't for this filter"),
+            (r#"{"headers": {"Set-Cookie": "a=b"}}"#, "stands once for each cookie"),
+            (r#"{"headers": {"X-DNS-Prefetch-Control": false}}"#, "put it in quotes"),
+            (r#"{"remove": ["transfer-encoding"]}"#, "remove[0]: `transfer-encoding` isn't for this filter"),
+            (r#"{"preset": "helmet", "keep": ["server"]}"#, "keep[0]: the preset doesn't remove `server`"),
+            (r#"{"preset": "helmet", "hedaers": {}}"#, "hedaers: no such field; did you mean `headers`?"),
+        ] {
+            let found = policy(json).unwrap_err();
+            assert!(found.contains(error), "{json}\n  gives    {found}\n  expected {error}");
+        }
+        let long = format!(r#"{{"headers": {{"A": "{}"}}}}"#, "x".repeat(8193));
+        assert!(policy(&long).unwrap_err().contains("longer than 8192"));
+    }
+}
