@@ -1,7 +1,11 @@
 //! One instance of a policy: exchanges in, verdicts out.
 
-use std::collections::HashMap;
+use std::{
+    collections::HashMap,
+    sync::{LazyLock, Mutex, PoisonError},
+};
 
+use sha2::{Digest, Sha256};
 use wasmtime::{
     Store, StoreLimitsBuilder,
     component::{Component, HasSelf, Linker, ResourceAny},
@@ -25,8 +29,20 @@ use crate::{
     },
 };
 
-/// Compiles a component and links it to the world.
+/// Compiles a component and links it to the world. What was compiled is kept, since a run has many
+/// scenarios.
 pub fn load(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
+    static LOADED: LazyLock<Mutex<HashMap<[u8; 32], HeadPolicyPre<Guest>>>> = LazyLock::new(Mutex::default);
+    let key: [u8; 32] = Sha256::digest(bytes).into();
+    if let Some(loaded) = LOADED.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
+        return Ok(loaded.clone());
+    }
+    let loaded = compile(bytes)?;
+    LOADED.lock().unwrap_or_else(PoisonError::into_inner).insert(key, loaded.clone());
+    Ok(loaded)
+}
+
+fn compile(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
     let engine = vm::engine().map_err(anyhow::Error::msg)?;
     let component = Component::new(engine, bytes)?;
     let mut linker = Linker::new(engine);
