@@ -6,6 +6,7 @@ use anyhow::Result;
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
+    bench::{self, Bench},
     build::{self, Workspace},
     report, run, scenario,
     scenario::HostKind,
@@ -49,6 +50,9 @@ enum Command {
         #[arg(long, value_name = "PATH")]
         envoy: Option<PathBuf>,
     },
+    /// Measure what the filters cost.
+    #[command(subcommand)]
+    Bench(Bench),
     /// Write the JSON Schema of every filter's configuration and of the scenario format.
     Schema {
         /// Write nothing; fail where a committed schema isn't what the types say.
@@ -112,6 +116,7 @@ fn run(command: Command) -> Result<bool> {
             print!("{text}");
             Ok(passed)
         }
+        Command::Bench(bench) => bench::run(bench),
         Command::Schema { check } => schema::schema(check),
     }
 }

@@ -1,6 +1,7 @@
 //! Runs proxy-wasm modules and policy components as Envoy would, in Wasmtime and in Envoy itself.
 
 pub mod abi;
+pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod component;

@@ -26,6 +26,14 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>> {
     files.iter().map(|file| read(file)).collect()
 }
 
+/// Reads every `*.yaml` in a folder, whatever its name.
+pub fn load_folder(folder: &Path) -> Result<Vec<Scenario>> {
+    let mut files = Vec::new();
+    collect(folder, true, &mut files)?;
+    files.sort();
+    files.iter().map(|file| read(file)).collect()
+}
+
 fn collect(folder: &Path, inside: bool, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder).with_context(|| format!("can't list {}", folder.display()))? {
         let path = entry?.path();
@@ -57,10 +65,9 @@ fn read(file: &Path) -> Result<Scenario> {
     Ok(scenario)
 }
 
-/// `plugins/<name>/scenarios/x.yaml` → `<name>`.
+/// `plugins/<name>/scenarios/x.yaml` → `<name>`: the next folder above that holds a package.
 fn plugin_of(file: &Path) -> Option<String> {
     let file = file.canonicalize().ok()?;
-    let scenarios = file.ancestors().find(|folder| folder.file_name().is_some_and(|name| name == "scenarios"))?;
-    let plugin = scenarios.parent()?;
-    plugin.join("Cargo.toml").is_file().then(|| plugin.file_name()?.to_str().map(String::from)).flatten()
+    let plugin = file.ancestors().find(|folder| folder.join("Cargo.toml").is_file())?;
+    plugin.parent()?.ends_with("plugins").then(|| plugin.file_name()?.to_str().map(String::from)).flatten()
 }

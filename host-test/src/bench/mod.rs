@@ -1,0 +1,23 @@
+//! What filters cost: counted in Wasmtime, measured in Envoy.
+
+mod wasm;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+#[derive(Subcommand)]
+pub enum Bench {
+    /// Count hostcalls, fuel, linear memory and module size, and compare them with the baselines.
+    Wasm {
+        /// Keep the figures as the new baselines.
+        #[arg(long)]
+        save: bool,
+    },
+}
+
+/// Runs a benchmark; false where a limit isn't kept.
+pub fn run(bench: Bench) -> Result<bool> {
+    match bench {
+        Bench::Wasm { save } => wasm::wasm(save),
+    }
+}
