@@ -131,6 +131,8 @@ struct Host {
     ports: std::collections::BTreeMap<String, u16>,
     upstreams: Vec<Upstream>,
     logs: TempDir,
+    /// What all filters logged while their configurations were read.
+    startup_log: Vec<Line>,
 }
 
 impl Host {
@@ -151,6 +153,7 @@ impl Host {
         };
         let process = Process::start(binary, &bootstrap(&stages, logs.path()), &options).await?;
         let ports = process.admin().listeners().await?;
-        Ok(Self { process, ports, upstreams, logs })
+        let startup_log = process.wasm_lines_since(0);
+        Ok(Self { process, ports, upstreams, logs, startup_log })
     }
 }
