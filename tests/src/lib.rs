@@ -103,6 +103,14 @@ impl Edge {
         answer
     }
 
+    /// Sends bytes on a connection of their own and gives the head of the answer. Envoy keeps a
+    /// connection that it refuses open for a second more; this doesn't wait for it.
+    pub fn head(&self, request: &[u8]) -> Vec<u8> {
+        let mut stream = self.connect();
+        stream.write_all(request).unwrap();
+        read_head(&mut stream)
+    }
+
     /// A plain `GET`, as text.
     pub fn get(&self, path: &str) -> String {
         let request = format!("GET {path} HTTP/1.1\r\nhost: edge.example\r\nconnection: close\r\n\r\n");
@@ -118,6 +126,16 @@ impl Edge {
     pub fn log(&self) -> String {
         self.process.log()
     }
+}
+
+/// Reads up to the end of a head, or of the connection.
+pub fn read_head(stream: &mut TcpStream) -> Vec<u8> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1) {
+        head.extend(byte);
+    }
+    head
 }
 
 /// The status of an answer.
