@@ -17,7 +17,7 @@ use crate::{
 pub fn run(built: &[Built], scenarios: &[Scenario], hosts: &[HostKind], envoy: Option<&Path>) -> Result<Vec<Report>> {
     let artifacts = BuiltPlugins(built);
     let envoy = match hosts.contains(&HostKind::Envoy) {
-        true => Some(Envoy { binary: envoy::find(envoy, None)?.binary, artifacts: &artifacts }),
+        true => Some(Envoy { found: envoy::find(envoy, None)?, artifacts: &artifacts }),
         false => None,
     };
     Ok(runner::run(scenarios, hosts, &artifacts, envoy.as_ref().map(|envoy| envoy as &dyn Replay)))
@@ -46,7 +46,7 @@ impl Artifacts for BuiltPlugins<'_> {
 }
 
 struct Envoy<'a> {
-    binary: PathBuf,
+    found: envoy::Found,
     artifacts: &'a BuiltPlugins<'a>,
 }
 
@@ -56,6 +56,6 @@ impl Replay for Envoy<'_> {
             let built = self.artifacts.find(plugin).ok()?;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        envoy::replay::run(&self.binary, &|plugin| self.artifacts.module(plugin), &capabilities, scenarios)
+        envoy::replay::run(&self.found, &|plugin| self.artifacts.module(plugin), &capabilities, scenarios)
     }
 }

@@ -80,7 +80,7 @@ mod tests {
                 (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) (i32.const 0))
                 (func (export "_initialize")))"#,
         );
-        let inspection = inspect(&module).unwrap();
+        let inspection = inspect(&module.unwrap()).unwrap();
         let capabilities: Vec<&str> = inspection.capabilities().collect();
         assert_eq!(capabilities, ["proxy_log", "random_get", "proxy_on_request_headers"]);
         assert_eq!(inspection.imports(), 3);

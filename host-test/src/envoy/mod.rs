@@ -12,6 +12,7 @@ pub mod find;
 pub mod process;
 pub mod replay;
 pub mod upstream;
+pub mod versions;
 pub mod wire;
 
 pub use self::{

@@ -20,9 +20,9 @@ use tokio::{
 
 use crate::{
     envoy::{
-        Options as EnvoyOptions, Process,
+        Found, Options as EnvoyOptions, Process,
         demo::{Seen, demo_upstream},
-        edge, find,
+        edge, find, versions,
     },
     scenario::Step,
 };
@@ -49,7 +49,7 @@ pub fn up(options: &Options) -> Result<bool> {
     runtime.block_on(async {
         // Whichever way this ends, the process and the backend are values in here, and end with it.
         tokio::select! {
-            result = show(&found.binary, &edge, options.once) => result,
+            result = show(&found, &edge, options.once) => result,
             signal = interrupted() => signal.map(|()| true),
         }
     })
@@ -66,7 +66,7 @@ async fn interrupted() -> Result<()> {
     Ok(())
 }
 
-async fn show(envoy: &Path, edge: &Path, once: bool) -> Result<bool> {
+async fn show(envoy: &Found, edge: &Path, once: bool) -> Result<bool> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let backend = listener.local_addr()?.port();
     let seen = Seen::default();
@@ -76,11 +76,8 @@ async fn show(envoy: &Path, edge: &Path, once: bool) -> Result<bool> {
     let mut bootstrap: Value = read(edge)?;
     edge::rewrite(&mut bootstrap, &root_of(edge)?, backend).with_context(|| edge.display().to_string())?;
     // Each access log line at once: a row shows what stands in it.
-    let options = EnvoyOptions {
-        arguments: ["--file-flush-min-size-kb", "0"].map(Into::into).to_vec(),
-        ..EnvoyOptions::default()
-    };
-    let mut process = Process::start(envoy, &bootstrap, &options).await?;
+    let options = EnvoyOptions { arguments: versions::lines_at_once(&envoy.version), ..EnvoyOptions::default() };
+    let mut process = Process::start(&envoy.binary, &bootstrap, &options).await?;
     let listeners = process.admin().listeners().await?;
     let (_, port) = listeners.first_key_value().context("the edge has no listener on an IP address")?;
 

@@ -10,15 +10,17 @@
 mod play;
 mod seen;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use super::{
     bootstrap::{Stage, bootstrap},
+    find::Found,
     process::{Line, Options, Process, StartError},
     upstream::Upstream,
+    versions,
 };
 use crate::{outcome::Outcome, scenario::Scenario};
 
@@ -26,7 +28,7 @@ use crate::{outcome::Outcome, scenario::Scenario};
 /// a plugin's `.wasm`, `capabilities` the capability list that it runs under (`None`: no limit).
 /// An error is one of Envoy or of the network; that a filter refuses or answers anything is an outcome.
 pub fn run(
-    binary: &Path,
+    envoy: &Found,
     module: &dyn Fn(&str) -> Result<PathBuf>,
     capabilities: &dyn Fn(&str) -> Option<Vec<String>>,
     scenarios: &[Scenario],
@@ -55,7 +57,7 @@ pub fn run(
         groups.push(taken);
         while let Some(group) = groups.pop() {
             if !group.is_empty() {
-                groups.extend(play_group(binary, group, &mut results).await);
+                groups.extend(play_group(envoy, group, &mut results).await);
             }
         }
     });
@@ -76,11 +78,11 @@ fn set(results: &mut [Result<Outcome>], index: usize, result: Result<Outcome>) {
 
 /// Plays a group in one process. What it gives back is still to be played.
 async fn play_group<'a>(
-    binary: &Path,
+    envoy: &Found,
     mut group: Vec<Entry<'a>>,
     results: &mut [Result<Outcome>],
 ) -> Vec<Vec<Entry<'a>>> {
-    let mut host = match Host::start(binary, &mut group).await {
+    let mut host = match Host::start(envoy, &mut group).await {
         Ok(host) => host,
         Err(error) => {
             if group.len() > 1 {
@@ -142,7 +144,7 @@ struct Host {
 }
 
 impl Host {
-    async fn start(binary: &Path, group: &mut [Entry<'_>]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    async fn start(envoy: &Found, group: &mut [Entry<'_>]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut upstreams = Vec::new();
         for entry in group.iter_mut() {
             let upstream = Upstream::start(entry.stage.scenario.given.protocol).await?;
@@ -154,10 +156,12 @@ impl Host {
         let options = Options {
             component_log_level: Some("wasm:trace".into()),
             // Every access log line at once: a step ends with its line.
-            arguments: ["--file-flush-min-size-kb", "0"].map(Into::into).to_vec(),
+            arguments: versions::lines_at_once(&envoy.version),
             ..Options::default()
         };
-        let process = Process::start(binary, &bootstrap(&stages, logs.path()), &options).await?;
+        let mut bootstrap = bootstrap(&stages, logs.path());
+        versions::place_capabilities(&mut bootstrap, &envoy.version);
+        let process = Process::start(&envoy.binary, &bootstrap, &options).await?;
         let ports = process.admin().listeners().await?;
         let startup_log = process.wasm_lines_since(0);
         Ok(Self { process, ports, upstreams, logs, startup_log })
