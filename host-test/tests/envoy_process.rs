@@ -98,10 +98,12 @@ fn an_envoy_ends_with_an_owner_that_is_killed() {
         std::thread::sleep(Duration::from_secs(60));
         return;
     }
-    // This very test, as a process that can be killed.
+    // This very test, as a process that can be killed; what it can't tidy up then lies in `folder`.
+    let folder = tempfile::tempdir().unwrap();
     let mut owner = std::process::Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "an_envoy_ends_with_an_owner_that_is_killed", "--nocapture"])
         .env(OWNER, "1")
+        .env("TMPDIR", folder.path())
         .stdout(std::process::Stdio::piped())
         .spawn()
         .unwrap();

@@ -231,3 +231,21 @@ fn a_capability_list_restricts_the_filter() {
     let (record, message) = client(&without);
     assert!(record.is_some() && message.values("x-route").next().is_none());
 }
+
+#[test]
+fn an_envoy_that_ends_fails_one_scenario_and_the_others_get_a_new_one() {
+    let results = play_under(
+        None,
+        &[
+            "{scenario: a, steps: [{}]}",
+            "{scenario: b, steps: [{request: {path: /crash}}]}",
+            "{scenario: c, steps: [{}]}",
+        ],
+    );
+    let error = format!("{:#}", results[1].as_ref().unwrap_err());
+    assert!(error.contains("Envoy ended"), "{error}");
+    for index in [0, 2] {
+        let outcome = results[index].as_ref().unwrap();
+        assert_eq!(outcome.plays[0].client.as_ref().unwrap().start, "200");
+    }
+}

@@ -84,3 +84,54 @@ impl Message {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::{
+        io::{AsyncReadExt as _, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    /// What the client makes of a server that reads something, writes `answer` and goes.
+    fn answered(request: &str, answer: &'static [u8]) -> Option<Message> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let port = listener.local_addr().unwrap().port();
+            tokio::spawn(async move {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                stream.read_buf(&mut Vec::with_capacity(64)).await.unwrap();
+                stream.write_all(answer).await.unwrap();
+            });
+            let request: Request = serde_saphyr::from_str(request).unwrap();
+            send(port, Protocol::Http1, &request, Cut::AsWritten, Pace::default()).await.unwrap()
+        })
+    }
+
+    #[test]
+    fn a_connection_without_a_response_is_none() {
+        assert_eq!(answered("{}", b""), None);
+        assert_eq!(answered("{}", b"HTTP/1.1 200"), None);
+    }
+
+    #[test]
+    fn a_response_that_is_cut_off_is_not_complete() {
+        let message = answered("{}", b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc").unwrap();
+        assert_eq!((message.body.as_slice(), message.complete), (&b"abc"[..], false));
+    }
+
+    #[test]
+    fn an_answer_before_the_end_of_the_request_is_the_answer() {
+        let request = "{method: POST, body: {repeat: x, times: 30000000}}";
+        let message = answered(request, b"HTTP/1.1 413 no\r\ncontent-length: 0\r\n\r\n").unwrap();
+        assert_eq!((message.start.as_str(), message.complete), ("413", true));
+    }
+
+    #[test]
+    fn interim_responses_are_passed_over() {
+        let message = answered("{}", b"HTTP/1.1 100 go on\r\n\r\nHTTP/1.1 204 x\r\nA: b\r\n\r\n").unwrap();
+        assert_eq!((message.start.as_str(), message.headers.len()), ("204", 1));
+    }
+}

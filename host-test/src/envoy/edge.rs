@@ -14,13 +14,17 @@ const BACKEND: &str = "backend";
 
 /// Rewrites in place:
 ///
-/// 1. the admin's and the listeners' ports on this machine, where taken, become free ones (0);
+/// 1. the admin's and the listeners' ports, where taken, become free ones (0); listeners don't
+///    share a port, or a second Envoy would silently take half of the connections;
 /// 2. every endpoint of the cluster `backend` gets the port `backend`;
 /// 3. every relative `filename` that ends in `.wasm` stands below `root`, and must exist.
 pub fn rewrite(bootstrap: &mut Value, root: &Path, backend: u16) -> Result<()> {
     free(bootstrap.pointer_mut("/admin/address"));
     for listener in elements(bootstrap, "/static_resources/listeners") {
         free(listener.get_mut("address"));
+        if let Some(listener) = listener.as_object_mut() {
+            listener.insert("enable_reuse_port".into(), json!(false));
+        }
     }
     for cluster in elements(bootstrap, "/static_resources/clusters") {
         if cluster.get("name").is_some_and(|name| name == BACKEND) {

@@ -193,3 +193,55 @@ async fn answer_http2(request: hyper::Request<Incoming>, desk: &Desk) -> Result<
 fn outgoing(response: &Response, cut: Cut, protocol: Protocol) -> Outgoing {
     Outgoing::new(&response.headers, response.body.as_ref(), &response.trailers, cut, protocol)
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncWriteExt as _;
+
+    use super::*;
+    use crate::envoy::client;
+
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+    }
+
+    #[test]
+    fn client_and_upstream_understand_each_other() {
+        for protocol in [Protocol::Http1, Protocol::Http2] {
+            block_on(async {
+                let upstream = Upstream::start(protocol).await.unwrap();
+                let response = "{status: 202, headers: {a: b}, body: [xy, z], trailers: {t: u}}";
+                upstream.prepare(serde_saphyr::from_str(response).unwrap(), Cut::AsWritten, Pace::default());
+                assert_eq!(upstream.received().await, None);
+                let request = serde_saphyr::from_str("{method: PUT, path: /p, body: [a, b]}").unwrap();
+                let send = client::send(upstream.port(), protocol, &request, Cut::EveryByte, Pace::default());
+                let client = send.await.unwrap().unwrap();
+                assert_eq!(
+                    (client.start.as_str(), client.body.as_slice(), client.complete),
+                    ("202", &b"xyz"[..], true)
+                );
+                assert_eq!(client.trailers, [("t".to_owned(), b"u".to_vec())]);
+                let received = upstream.received().await.unwrap();
+                assert_eq!((received.start.as_str(), received.body.as_slice()), ("PUT /p", &b"ab"[..]));
+                assert!(received.complete);
+            });
+        }
+    }
+
+    #[test]
+    fn a_request_that_is_cut_off_is_recorded_as_far_as_it_came() {
+        block_on(async {
+            let upstream = Upstream::start(Protocol::Http1).await.unwrap();
+            upstream.prepare(Response::default(), Cut::AsWritten, Pace::default());
+            let mut stream = TcpStream::connect(("127.0.0.1", upstream.port())).await.unwrap();
+            stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc").await.unwrap();
+            drop(stream);
+            let end = Instant::now() + Duration::from_secs(5);
+            while upstream.desk.with(|step| step.received.is_none()) && Instant::now() < end {
+                tokio::task::yield_now().await;
+            }
+            let received = upstream.received().await.unwrap();
+            assert_eq!((received.body.as_slice(), received.complete), (&b"abc"[..], false));
+        });
+    }
+}

@@ -20,18 +20,11 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// How long its line in the access log may take.
 const LINE_WITHIN: Duration = Duration::from_secs(2);
 
-/// Headers of Envoy itself, which say nothing about a filter.
-const ENVOYS_OWN: [&str; 9] = [
-    "connection",
-    "content-length",
-    "date",
-    "host",
-    "transfer-encoding",
-    "x-envoy-expected-rq-timeout-ms",
-    "x-forwarded-proto",
-    "x-request-id",
-    "x-envoy-upstream-service-time",
-];
+/// Headers of Envoy itself, or of the wire, which say nothing about a filter.
+fn is_envoys_own(name: &str) -> bool {
+    ["connection", "content-length", "date", "host", "transfer-encoding", "x-request-id"].contains(&name)
+        || ["x-envoy-", "x-forwarded-"].iter().any(|prefix| name.starts_with(prefix))
+}
 
 /// What came of one request.
 #[derive(Debug)]
@@ -112,7 +105,7 @@ fn difference(before: &Message, after: &Message) -> Difference {
     let mut names: Vec<&String> = before.headers.iter().chain(&after.headers).map(|(name, _)| name).collect();
     names.sort();
     names.dedup();
-    for name in names.into_iter().filter(|name| !ENVOYS_OWN.contains(&name.as_str())) {
+    for name in names.into_iter().filter(|name| !is_envoys_own(name)) {
         let list = match (lines(before, name), lines(after, name)) {
             (before, after) if before == after => continue,
             (before, _) if before.is_empty() => &mut difference.added,

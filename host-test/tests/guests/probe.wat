@@ -2,7 +2,8 @@
 ;; * a configuration of two bytes is refused, with a line in the log;
 ;; * each request and each chunk is counted; a request leaves a record and a log line;
 ;; * requests get `x-seen: yes`, responses `x-route: <name of the route>`;
-;; * the path `/trap…` traps, `/reply…` is answered with 403.
+;; * the path `/trap…` traps, `/reply…` is answered with 403, `/crash…` ends Envoy 1.40 itself by
+;;   resuming a response that hasn't begun.
 (module
   (import "env" "proxy_log" (func $log (param i32 i32 i32) (result i32)))
   (import "env" "proxy_define_metric" (func $define (param i32 i32 i32 i32) (result i32)))
@@ -12,6 +13,7 @@
   (import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_get_header_map_value" (func $get (param i32 i32 i32 i32 i32) (result i32)))
   (import "env" "proxy_send_local_response" (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (import "env" "proxy_continue_stream" (func $continue (param i32) (result i32)))
   (memory (export "memory") 2)
   (data (i32.const 1024) "two bytes: refused")         ;; 18
   (data (i32.const 1056) "portcullis.probe.requests")  ;; 25
@@ -50,6 +52,7 @@
     (drop (call $get (i32.const 0) (i32.const 1296) (i32.const 5) (i32.const 0) (i32.const 4)))
     (local.set $second (i32.load8_u (i32.add (i32.load (i32.const 0)) (i32.const 1))))
     (if (i32.eq (local.get $second) (i32.const 116)) (then unreachable))
+    (if (i32.eq (local.get $second) (i32.const 99)) (then (drop (call $continue (i32.const 1)))))
     (if (i32.eq (local.get $second) (i32.const 114))
       (then
         (drop (call $reply (i32.const 403) (i32.const 0) (i32.const 0) (i32.const 1312) (i32.const 9)

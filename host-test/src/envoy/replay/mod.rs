@@ -96,17 +96,23 @@ async fn play_group<'a>(
     let mut entries = group.into_iter().zip(std::mem::take(&mut host.upstreams));
     while let Some((entry, upstream)) = entries.next() {
         let result = host.play(&entry.stage, &upstream).await;
-        let failed = result.is_err();
-        let result = match host.process.ended() {
-            Some(status) => result.with_context(|| format!("Envoy ended ({status}):\n{}", host.process.log())),
-            None => result.with_context(|| entry.stage.scenario.file.display().to_string()),
-        };
-        set(results, entry.index, result);
-        if failed && host.process.ended().is_some() {
+        // Asked rather than waited for: an Envoy that crashes takes its time to write why.
+        let gone = result.is_err() && !host.process.admin().ready().await;
+        let result = result.with_context(|| entry.stage.scenario.file.display().to_string());
+        if gone {
+            let log = host.process.log();
+            set(results, entry.index, result.with_context(|| format!("Envoy ended:\n{}", last_lines(&log))));
             return vec![entries.map(|(entry, _)| entry).collect()];
         }
+        set(results, entry.index, result);
     }
     Vec::new()
+}
+
+/// The end of a log, which tells why it ended.
+fn last_lines(log: &str) -> String {
+    let lines: Vec<&str> = log.lines().filter(|line| !line.contains("][trace]")).collect();
+    lines.get(lines.len().saturating_sub(12)..).unwrap_or_default().join("\n")
 }
 
 /// The outcome of a scenario whose configuration the filter refused; `None` where Envoy had another
@@ -131,6 +137,8 @@ struct Host {
     ports: std::collections::BTreeMap<String, u16>,
     upstreams: Vec<Upstream>,
     logs: TempDir,
+    /// What all filters logged while their configurations were read.
+    startup_log: Vec<Line>,
 }
 
 impl Host {
@@ -151,6 +159,7 @@ impl Host {
         };
         let process = Process::start(binary, &bootstrap(&stages, logs.path()), &options).await?;
         let ports = process.admin().listeners().await?;
-        Ok(Self { process, ports, upstreams, logs })
+        let startup_log = process.wasm_lines_since(0);
+        Ok(Self { process, ports, upstreams, logs, startup_log })
     }
 }

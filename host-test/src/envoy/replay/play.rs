@@ -16,7 +16,7 @@ const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
     pub(super) async fn play(&self, stage: &Stage<'_>, upstream: &Upstream) -> Result<Outcome> {
-        let mut outcome = Outcome { startup_log: self.filter_log(stage, 0), ..Outcome::default() };
+        let mut outcome = Outcome { startup_log: own_lines(stage, &self.startup_log), ..Outcome::default() };
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in cuts(step) {
                 for _ in 0..step.times {
@@ -70,15 +70,13 @@ impl Host {
             upstream,
             record: entry.record,
             metrics,
-            log: self.filter_log(stage, offset),
+            log: own_lines(stage, &self.process.wasm_lines_since(offset)),
         })
     }
+}
 
-    fn filter_log(&self, stage: &Stage<'_>, offset: u64) -> Vec<String> {
-        let lines = self.process.wasm_lines_since(offset);
-        let own = |line: Line| (line.vm_id == stage.name).then_some(line.text);
-        lines.into_iter().filter_map(own).collect()
-    }
+fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
+    lines.iter().filter(|line| line.vm_id == stage.name).map(|line| line.text.clone()).collect()
 }
 
 /// As written; and, where the step asks for every split, at each place of the longer body, and byte by byte.
