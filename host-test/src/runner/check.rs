@@ -227,3 +227,59 @@ fn never(texts: &[String], play: &Play) -> Vec<String> {
     }
     failures
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn play() -> Play {
+        let lines = [("set-cookie", "a=1"), ("set-cookie", "b=2")];
+        let headers = lines.iter().map(|(name, value)| ((*name).into(), value.as_bytes().to_vec())).collect();
+        let client =
+            Message { start: "200".into(), headers, body: b"hi".to_vec(), complete: true, ..Message::default() };
+        let record = Some("policy=web mode=enforce reason=paint.painted".into());
+        Play { client: Some(client), record, log: vec!["warn: key secret".into()], ..Play::default() }
+    }
+
+    fn failures(expect: &str) -> Vec<String> {
+        check(&serde_saphyr::from_str(expect).unwrap(), &play())
+    }
+
+    #[test]
+    fn a_header_that_differs_is_shown_with_all_its_lines() {
+        assert_eq!(
+            failures("{client: {headers: {Set-Cookie: a=1, x-frame-options: DENY, via: null}}}"),
+            [
+                "client set-cookie: expected `a=1`, actual `a=1` and `b=2`",
+                "client x-frame-options: expected `DENY`, actual no line",
+            ]
+        );
+        assert!(failures("{client: {headers: {set-cookie: [a=1, b=2]}}}").is_empty());
+    }
+
+    #[test]
+    fn reasons_and_fields_are_read_from_the_record() {
+        assert!(failures("{reason: paint.painted, record: {policy: web}}").is_empty());
+        assert_eq!(
+            failures("{reason: none}"),
+            ["record: expected none, it is `policy=web mode=enforce reason=paint.painted`"]
+        );
+        assert_eq!(failures("{record: {policy: api}}").len(), 1);
+    }
+
+    #[test]
+    fn what_was_not_reached_or_did_not_grow_is_said() {
+        assert_eq!(failures("{upstream: {reached: true}}"), ["upstream: expected to be reached, was not reached"]);
+        assert_eq!(failures("{upstream: {path: /}}"), ["upstream: expected a request, was not reached"]);
+        assert_eq!(failures("{metrics: {a: 1}}"), ["metric a: expected to grow by 1, grew by 0 (grown: none)"]);
+    }
+
+    #[test]
+    fn a_text_that_must_never_appear_is_found_in_any_output() {
+        let found = never(&["secret".into(), "b=2".into(), "absent".into()], &play());
+        assert_eq!(
+            found,
+            ["log: `secret` must never appear, but does", "headers at the client: `b=2` must never appear, but does"]
+        );
+    }
+}

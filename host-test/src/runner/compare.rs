@@ -110,3 +110,41 @@ fn differ<T: PartialEq + std::fmt::Display>(
         found.push(format!("{what}: {} {a}, {} {b}", names.0, names.1));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(headers: &[(&str, &str)]) -> Outcome {
+        let headers = headers.iter().map(|(name, value)| ((*name).into(), value.as_bytes().to_vec())).collect();
+        let client = Message { start: "200".into(), headers, complete: true, ..Message::default() };
+        Outcome { plays: vec![Play { client: Some(client), ..Play::default() }], ..Outcome::default() }
+    }
+
+    fn differences(a: &[(&str, &str)], b: &[(&str, &str)]) -> Vec<String> {
+        compare((HostKind::Wasm, &outcome(a)), (HostKind::Envoy, &outcome(b)))
+    }
+
+    #[test]
+    fn the_order_of_names_is_no_difference_and_that_of_lines_is() {
+        let same = differences(&[("a", "1"), ("b", "2"), ("b", "3")], &[("b", "2"), ("b", "3"), ("a", "1")]);
+        assert!(same.is_empty(), "{same:?}");
+        assert_eq!(
+            differences(&[("b", "2"), ("b", "3")], &[("b", "3"), ("b", "2")]),
+            ["step 1 (AsWritten): client b: wasm `2` and `3`, envoy `3` and `2`"]
+        );
+    }
+
+    #[test]
+    fn what_only_a_proxy_adds_is_ignored() {
+        assert!(differences(&[], &[("date", "now"), ("x-envoy-a", "1"), ("via", "1.1 envoy")]).is_empty());
+        assert_eq!(differences(&[], &[("x-env", "1")]).len(), 1);
+    }
+
+    #[test]
+    fn a_refusal_on_one_host_only_is_a_difference() {
+        let refused = Outcome { refused: Some("no".into()), ..Outcome::default() };
+        let found = compare((HostKind::Wasm, &refused), (HostKind::Component, &outcome(&[])));
+        assert_eq!(found, ["configuration: wasm refused, component taken"]);
+    }
+}

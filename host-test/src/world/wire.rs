@@ -10,19 +10,54 @@ use crate::{
     scenario::{Body, HeaderLines, Reply as Later, Request, Response},
 };
 
-/// The head of a request behind Envoy's connection manager.
+/// The head of a request behind Envoy's codec and connection manager.
 pub fn request(request: &Request, http2: bool) -> Headers {
     let mut headers = Headers::new(Inline::Request);
-    for (name, value) in [(":authority", &request.authority), (":path", &request.path), (":method", &request.method)] {
+    let (method, authority, path) = (&*request.method, &*request.authority, &*request.path);
+    let pseudo = if http2 {
+        [(":method", method), (":scheme", "http"), (":authority", authority), (":path", path)]
+    } else {
+        [(":authority", authority), (":path", path), (":method", method), (":scheme", "http")]
+    };
+    for (name, value) in pseudo {
         headers.add(name.as_bytes(), value.as_bytes());
     }
-    headers.add(b":scheme", b"http");
-    add(&mut headers, &request.headers);
+    // Over HTTP/2 a cookie may come in crumbs, which the codec joins (RFC 9113 §8.2.3).
+    let crumb = |name: &str| http2 && name == "cookie";
+    for (name, value) in request.headers.0.iter().filter(|(name, _)| !crumb(name)) {
+        headers.add(name.as_bytes(), &value.0);
+    }
+    let crumbs: Vec<&[u8]> =
+        request.headers.0.iter().filter(|(name, _)| crumb(name)).map(|(_, value)| value.0.as_slice()).collect();
+    if !crumbs.is_empty() {
+        headers.add(b"cookie", &crumbs.join(b"; ".as_slice()));
+    }
     frame(&mut headers, request.body.as_ref(), http2);
+    sanitise(&mut headers);
     if headers.get(b"x-forwarded-proto").is_none() {
         headers.add(b"x-forwarded-proto", b"http");
     }
     headers
+}
+
+/// What Envoy takes from every request (`ConnectionManagerUtility::mutateRequestHeaders`).
+fn sanitise(headers: &mut Headers) {
+    let token = |name: &[u8], wanted: &[u8]| {
+        let mut tokens = headers.get(name).unwrap_or_default().split(|byte| *byte == b',');
+        tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(wanted))
+    };
+    let upgrade = token(b"connection", b"upgrade") && headers.get(b"upgrade").is_some();
+    let te_trailers = token(b"te", b"trailers");
+    if !upgrade {
+        headers.remove(b"connection");
+        headers.remove(b"upgrade");
+        if !te_trailers {
+            headers.remove(b"te");
+        }
+    }
+    for name in ["keep-alive", "proxy-connection", "transfer-encoding", "x-envoy-internal"] {
+        headers.remove(name.as_bytes());
+    }
 }
 
 /// The head of the upstream's response.
@@ -31,6 +66,11 @@ pub fn response(response: &Response, http2: bool) -> Headers {
     headers.add(b":status", response.status.to_string().as_bytes());
     add(&mut headers, &response.headers);
     frame(&mut headers, response.body.as_ref(), http2);
+    // An upstream ends a response without a body by its length.
+    let bodiless = matches!(response.status, 204 | 304);
+    if !http2 && !bodiless && response.body.is_none() && headers.get(b"content-length").is_none() {
+        headers.add(b"content-length", b"0");
+    }
     headers
 }
 
@@ -52,6 +92,14 @@ pub fn lines(lines: &HeaderLines) -> super::pairs::Pairs {
 fn add(headers: &mut Headers, lines: &HeaderLines) {
     for (name, value) in &lines.0 {
         headers.add(name.as_bytes(), &value.0);
+    }
+}
+
+/// Takes a length of nothing away that nobody wrote.
+pub fn unframed(message: &mut Message, written: &[&HeaderLines]) {
+    let wrote = written.iter().any(|lines| lines.0.iter().any(|(name, _)| name == "content-length"));
+    if !wrote && message.body.is_empty() {
+        message.headers.retain(|(name, value)| name != "content-length" || value != b"0");
     }
 }
 
@@ -107,4 +155,30 @@ pub fn framed(mut message: Message, http2: bool) -> Message {
         message.body.truncate(announced);
     }
     message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(yaml: &str, http2: bool) -> Vec<String> {
+        let headers = request(&serde_saphyr::from_str(yaml).unwrap(), http2);
+        let lines = headers.lines().iter();
+        lines.map(|(name, value)| String::from_utf8_lossy(&[name.as_slice(), b"=", value].concat()).into()).collect()
+    }
+
+    #[test]
+    fn a_request_loses_what_belongs_to_its_connection_and_gets_its_scheme() {
+        let yaml = "{method: POST, headers: {connection: close, te: gzip, keep-alive: '1', a: b}, body: [x]}";
+        let expected = [":authority=edge.example", ":path=/", ":method=POST", ":scheme=http", "a=b"];
+        assert_eq!(names(yaml, false)[..5], expected);
+        assert_eq!(names(yaml, false)[5..], ["x-forwarded-proto=http"]);
+    }
+
+    #[test]
+    fn crumbs_of_a_cookie_are_joined_over_http2_only() {
+        let yaml = "{headers: [{cookie: a=1}, {b: c}, {cookie: d=2}]}";
+        assert_eq!(names(yaml, true)[4..6], ["b=c", "cookie=a=1; d=2"]);
+        assert_eq!(names(yaml, false)[4..7], ["cookie=a=1", "b=c", "cookie=d=2"]);
+    }
 }

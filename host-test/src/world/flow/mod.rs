@@ -64,16 +64,29 @@ pub fn play(world: &Shared, filter: &mut dyn Filter, step: &Step, cut: Cut) -> P
         *value -= before.get(name).copied().unwrap_or(0);
     }
     metrics.retain(|_, grown| *grown != 0);
-    let bodiless = |client: &Message| step.request.method == "HEAD" || matches!(&*client.start, "204" | "304");
     Play {
         step: 0,
         cut,
-        client: client.map(|client| if bodiless(&client) { client } else { wire::framed(client, exchange.http2) }),
-        upstream: upstream.map(|upstream| wire::framed(upstream, exchange.http2)),
+        client: client.map(|client| received(client, step, exchange.http2)),
+        upstream: upstream.map(|upstream| {
+            let mut upstream = wire::framed(upstream, exchange.http2);
+            wire::unframed(&mut upstream, &[&step.request.headers]);
+            upstream
+        }),
         record,
         metrics,
         log: world.logs.take(),
     }
+}
+
+/// What the client makes of what was sent.
+fn received(sent: Message, step: &Step, http2: bool) -> Message {
+    let bodiless = step.request.method == "HEAD" || matches!(&*sent.start, "204" | "304");
+    let mut client = if bodiless { sent } else { wire::framed(sent, http2) };
+    let written =
+        [step.response.as_ref().map(|response| &response.headers), step.reply.as_ref().map(|reply| &reply.headers)];
+    wire::unframed(&mut client, &written.into_iter().flatten().collect::<Vec<_>>());
+    client
 }
 
 /// Why a message went no further.
