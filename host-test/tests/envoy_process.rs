@@ -1,5 +1,7 @@
 //! Envoy itself: started, refused, ended.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::{
     fs,
     io::{BufRead as _, BufReader},

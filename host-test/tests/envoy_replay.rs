@@ -1,5 +1,7 @@
 //! Scenarios in Envoy itself, with a filter whose every word is known.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::{collections::BTreeMap, path::PathBuf, sync::LazyLock};
 
 use anyhow::Result;

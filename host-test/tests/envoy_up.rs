@@ -1,5 +1,7 @@
 //! `portcullis up`, from the edge's file to its end.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::{fs, path::Path};
 
 use host_test::up::{Options, up};

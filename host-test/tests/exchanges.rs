@@ -1,5 +1,7 @@
 //! What a filter reads, changes and is told while a request and its response pass.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 mod guests;
 
 use guests::{ADD, GET, METRICS, ONE, PAIRS, PROPERTY, REPLY, SET, SET_PAIRS, STORE, module, play, plays};

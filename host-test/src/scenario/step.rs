@@ -120,3 +120,17 @@ pub struct Reply {
     #[serde(default)]
     pub body: Bytes,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_split_is_each_place_in_the_longer_body_and_byte_by_byte() {
+        let step: Step =
+            serde_saphyr::from_str("{every_split: true, request: {body: ab}, response: {body: abc}}").unwrap();
+        assert_eq!(step.cuts(), [Cut::AsWritten, Cut::After(1), Cut::After(2), Cut::EveryByte]);
+        let plain: Step = serde_saphyr::from_str("{request: {body: ab}, times: 2}").unwrap();
+        assert_eq!(plain.cuts(), [Cut::AsWritten, Cut::AsWritten]);
+    }
+}

@@ -14,6 +14,8 @@
 //! `config` reads a policy, `presets` holds what the presets are, `decide` turns a policy into edits;
 //! `proxy_wasm` and `component` are the two ways in.
 
+#![forbid(unsafe_code)]
+
 pub mod config;
 pub mod decide;
 pub mod presets;

@@ -8,7 +8,7 @@ use super::{Host, seen};
 use crate::{
     envoy::{added, bootstrap::Stage, client, process::Line, upstream::Upstream, wire::Pace},
     outcome::{Cut, Outcome, Play},
-    scenario::{Body, Step},
+    scenario::Step,
 };
 
 /// How long one exchange may take. Only a filter that never decides needs so long.
@@ -18,14 +18,12 @@ impl Host {
     pub(super) async fn play(&self, stage: &Stage<'_>, upstream: &Upstream) -> Result<Outcome> {
         let mut outcome = Outcome { startup_log: own_lines(stage, &self.startup_log), ..Outcome::default() };
         for (index, step) in stage.scenario.steps.iter().enumerate() {
-            for cut in cuts(step) {
-                for _ in 0..step.times {
-                    let play = self.play_step(stage, upstream, index, step, cut).await;
-                    outcome.plays.push(play.with_context(|| match &step.name {
-                        Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
-                        None => format!("step {}, bodies cut {cut:?}", index + 1),
-                    })?);
-                }
+            for cut in step.cuts() {
+                let play = self.play_step(stage, upstream, index, step, cut).await;
+                outcome.plays.push(play.with_context(|| match &step.name {
+                    Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
+                    None => format!("step {}, bodies cut {cut:?}", index + 1),
+                })?);
             }
         }
         Ok(outcome)
@@ -77,30 +75,4 @@ impl Host {
 
 fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
     lines.iter().filter(|line| line.vm_id == stage.name).map(|line| line.text.clone()).collect()
-}
-
-/// As written; and, where the step asks for every split, at each place of the longer body, and byte by byte.
-fn cuts(step: &Step) -> Vec<Cut> {
-    let mut cuts = vec![Cut::AsWritten];
-    if step.every_split {
-        let length = |body: Option<&Body>| body.map_or(0, |body| body.pieces().iter().map(Vec::len).sum::<usize>());
-        let response = step.response.as_ref().and_then(|response| response.body.as_ref());
-        let longest = length(step.request.body.as_ref()).max(length(response));
-        cuts.extend((1..longest).map(Cut::After));
-        cuts.push(Cut::EveryByte);
-    }
-    cuts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_split_is_each_place_in_the_longer_body_and_byte_by_byte() {
-        let step: Step =
-            serde_saphyr::from_str("{every_split: true, request: {body: ab}, response: {body: abc}}").unwrap();
-        assert_eq!(cuts(&step), [Cut::AsWritten, Cut::After(1), Cut::After(2), Cut::EveryByte]);
-        assert_eq!(cuts(&serde_saphyr::from_str("{request: {body: ab}}").unwrap()), [Cut::AsWritten]);
-    }
 }
