@@ -1,5 +1,7 @@
 //! What filters cost: counted in Wasmtime, measured in Envoy.
 
+mod envoy;
+mod machine;
 mod wasm;
 
 use anyhow::Result;
@@ -13,11 +15,14 @@ pub enum Bench {
         #[arg(long)]
         save: bool,
     },
+    /// Measure CPU per request and resident memory in real Envoy, against native filters and Lua.
+    Envoy(envoy::Options),
 }
 
 /// Runs a benchmark; false where a limit isn't kept.
 pub fn run(bench: Bench) -> Result<bool> {
     match bench {
         Bench::Wasm { save } => wasm::wasm(save),
+        Bench::Envoy(options) => envoy::envoy(&options),
     }
 }

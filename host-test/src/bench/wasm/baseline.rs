@@ -1,6 +1,6 @@
 //! The figures of one plugin, as they are kept.
 
-use std::{collections::BTreeMap, fs, path::Path, process::Command};
+use std::{collections::BTreeMap, fs, path::Path};
 
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
@@ -53,10 +53,4 @@ impl Baseline {
         }
         format!("{table}\nmodule: {} bytes, by {}", self.module_bytes, self.toolchain)
     }
-}
-
-/// `rustc 1.95.0 (…)`.
-pub(super) fn toolchain() -> Result<String> {
-    let output = Command::new("rustc").arg("--version").output().context("can't run rustc")?;
-    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

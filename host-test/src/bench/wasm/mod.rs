@@ -13,6 +13,7 @@ use std::fs;
 use anyhow::{Context, Result, bail};
 
 use self::baseline::{Baseline, Counted};
+use super::machine;
 use crate::{
     build::{self, Built, Plugin, Workspace},
     outcome::Cut,
@@ -27,7 +28,7 @@ const WARM_UP: usize = 10;
 pub fn wasm(save: bool) -> Result<bool> {
     let workspace = Workspace::find()?;
     let built = build::build(&workspace)?;
-    let toolchain = baseline::toolchain()?;
+    let toolchain = machine::rustc()?;
     let mut well = true;
     for plugin in workspace.plugins()? {
         let Some(built) = built.iter().find(|built| built.plugin == plugin.name) else { continue };
