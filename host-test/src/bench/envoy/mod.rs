@@ -150,12 +150,7 @@ impl Measuring<'_> {
         Ok(Measured { microseconds, memory, concurrencies: concurrencies.to_vec(), many })
     }
 
-    fn rounds(
-        &self,
-        candidates: &[&Candidate],
-        cores: Cores,
-        bar: &ProgressBar,
-    ) -> Result<BTreeMap<String, Vec<f64>>> {
+    fn rounds(&self, candidates: &[&Candidate], cores: Cores, bar: &ProgressBar) -> Result<BTreeMap<String, Vec<f64>>> {
         let (process, ports) = self.start(candidates, 1)?;
         cores.pin(process.pid())?;
         let mut loads = Vec::new();
@@ -170,9 +165,8 @@ impl Measuring<'_> {
             random.shuffle(&mut loads);
             for (candidate, load) in &mut loads {
                 let before = RunTime::of(process.pid())?;
-                load.send(self.effort.batch).with_context(|| {
-                    format!("candidate `{}`; Envoy's log:\n{}", candidate.name, process.log())
-                })?;
+                load.send(self.effort.batch)
+                    .with_context(|| format!("candidate `{}`; Envoy's log:\n{}", candidate.name, process.log()))?;
                 let ran = RunTime::of(process.pid())?.since(&before);
                 if round >= self.effort.warm_up_rounds {
                     let each = ran as f64 / 1000.0 / self.effort.batch as f64;
