@@ -10,9 +10,10 @@ use anyhow::{Context, Result, bail};
 
 use super::answer::Answer;
 
-const CONNECTIONS: usize = 4;
-/// Requests on one connection before its answers are read.
-const DEPTH: usize = 16;
+const CONNECTIONS: usize = 16;
+/// Requests on one connection before its answers are read. Envoy closes a connection on which more
+/// answers wait ("Too many responses queued").
+const DEPTH: usize = 2;
 /// How long one answer may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 const REQUEST: &[u8] = b"GET /bench HTTP/1.1\r\nhost: bench.test\r\nuser-agent: portcullis\r\naccept: */*\r\n\r\n";
