@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     bench::{self, Bench},
-    build::{self, Workspace},
+    build::{self, Shell, Workspace},
     report, run, scenario,
     scenario::HostKind,
     schema, up,
@@ -104,7 +104,7 @@ fn run(command: Command) -> Result<bool> {
             Ok(true)
         }
         Command::Up { envoy, once, edge } => {
-            build::build(&Workspace::find()?)?;
+            build::build_shell(&Workspace::find()?, Shell::ProxyWasm)?;
             up::up(&up::Options { envoy, once, edge })
         }
         Command::Run { paths, host, envoy } => {

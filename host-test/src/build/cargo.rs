@@ -10,7 +10,7 @@ use super::{Plugin, Shell, Workspace, target::TARGET};
 /// host's dependencies don't reach into modules.
 pub(super) fn compile(workspace: &Workspace, plugins: &[Plugin], shell: Shell) -> Result<()> {
     let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["build", "--quiet", "--lib", "--profile=wasm", "--target", TARGET]).current_dir(&workspace.root);
+    command.args(["build", "--lib", "--profile=wasm", "--target", TARGET]).current_dir(&workspace.root);
     for plugin in plugins {
         command.args(["-p", &plugin.name]);
     }

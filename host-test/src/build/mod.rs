@@ -61,23 +61,26 @@ impl Workspace {
 /// Builds every plugin of the workspace, both ways. What is fresh isn't built again; Cargo tells of
 /// its progress on standard error.
 pub fn build(workspace: &Workspace) -> Result<Vec<Built>> {
+    build_shell(workspace, Shell::ProxyWasm)?;
+    let plugins = build_shell(workspace, Shell::Component)?;
+    plugins.iter().map(|plugin| built(workspace, &plugin.name)).collect()
+}
+
+/// Builds every plugin for one shell, where the other isn't needed.
+pub fn build_shell(workspace: &Workspace, shell: Shell) -> Result<Vec<Plugin>> {
     target::ensure()?;
     let plugins = workspace.plugins()?;
-    for shell in [Shell::ProxyWasm, Shell::Component] {
-        cargo::compile(workspace, &plugins, shell)?;
-        for plugin in &plugins {
-            let compiled = cargo::compiled(workspace, plugin, shell);
-            let bytes = fs::read(&compiled).with_context(|| format!("can't read {}", compiled.display()))?;
-            let bytes = match shell {
-                Shell::ProxyWasm => bytes,
-                Shell::Component => {
-                    wrap(&bytes).with_context(|| format!("can't make a component of {}", plugin.name))?
-                }
-            };
-            place(&workspace.artifact(&plugin.name, shell), &bytes)?;
-        }
+    cargo::compile(workspace, &plugins, shell)?;
+    for plugin in &plugins {
+        let compiled = cargo::compiled(workspace, plugin, shell);
+        let bytes = fs::read(&compiled).with_context(|| format!("can't read {}", compiled.display()))?;
+        let bytes = match shell {
+            Shell::ProxyWasm => bytes,
+            Shell::Component => wrap(&bytes).with_context(|| format!("can't make a component of {}", plugin.name))?,
+        };
+        place(&workspace.artifact(&plugin.name, shell), &bytes)?;
     }
-    plugins.iter().map(|plugin| built(workspace, &plugin.name)).collect()
+    Ok(plugins)
 }
 
 fn built(workspace: &Workspace, plugin: &str) -> Result<Built> {
