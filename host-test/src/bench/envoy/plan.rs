@@ -139,9 +139,10 @@ mod tests {
 
     #[test]
     fn envoys_own_form_stays_as_it_is_but_for_module_paths() {
-        let plan = plan("{name: a, http_filters: [{name: n, typed_config: {code: ['${module:p}', other]}}]}").unwrap();
+        let plan =
+            plan("{name: a, http_filters: [{name: own, typed_config: {code: ['${module:p}', other]}}]}").unwrap();
         let filters = plan.pointer(&format!("{MANAGER}/http_filters")).unwrap();
-        assert_eq!(filters[0], json!({ "name": "n", "typed_config": { "code": ["/p.wasm", "other"] } }));
+        assert_eq!(filters[0], json!({ "name": "own", "typed_config": { "code": ["/p.wasm", "other"] } }));
         assert_eq!(filters[1]["name"], "router");
     }
 

@@ -170,7 +170,7 @@ memory: { of: [ours], growth_at_most_kib: 100 }",
     #[test]
     fn the_baseline_costs_nothing_and_the_reference_is_the_unit() {
         let (text, _) = render(&comparison(), &measured(35.0, 0));
-        let row = |name: &str| text.lines().find(|line| line.contains(&format!(" {name} "))).unwrap().to_owned();
+        let row = |name: &str| text.lines().find(|line| line.starts_with(&format!("│ {name} "))).unwrap().to_owned();
         assert!(row("router only").contains("25.0 (25.0–25.0)"));
         assert!(row("native").contains("4.0 (4.0–4.0)") && row("native").contains(" 1 "), "{}", row("native"));
     }
