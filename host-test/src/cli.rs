@@ -104,8 +104,10 @@ fn run(command: Command) -> Result<bool> {
             Ok(true)
         }
         Command::Up { envoy, once, edge } => {
-            build::build_shell(&Workspace::find()?, Shell::ProxyWasm)?;
-            up::up(&up::Options { envoy, once, edge })
+            let workspace = Workspace::find()?;
+            build::build_shell(&workspace, Shell::ProxyWasm)?;
+            let edge = edge.or_else(|| Some(workspace.root.join("envoy/edge.yaml")));
+            up::up(&up::Options { envoy, once, edge, target: Some(workspace.target_directory) })
         }
         Command::Run { paths, host, envoy } => {
             let workspace = Workspace::find()?;

@@ -30,7 +30,7 @@ pub fn built() -> (Workspace, Vec<Built>) {
 pub fn example(workspace: &Workspace, file: &Path) -> Value {
     let text = fs::read_to_string(workspace.root.join(file)).unwrap();
     let mut bootstrap: Value = serde_saphyr::from_str(&text).unwrap();
-    envoy::edge::rewrite(&mut bootstrap, &workspace.root, free_port()).unwrap();
+    envoy::edge::rewrite(&mut bootstrap, &workspace.root, &workspace.target_directory, free_port()).unwrap();
     let backend = bootstrap["static_resources"]["clusters"][0]
         .pointer("/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address")
         .cloned()

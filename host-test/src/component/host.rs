@@ -71,9 +71,9 @@ impl Host for Guest {
         found.ok().filter(|value| !value.is_empty())
     }
 
-    fn leave_record(&mut self, filter: String, text: String) {
+    fn leave_record(&mut self, name: String, text: String) {
         if let Some(exchange) = self.current() {
-            exchange.borrow_mut().set_property(format!("portcullis_{filter}").as_bytes(), text.as_bytes());
+            exchange.borrow_mut().set_property(name.as_bytes(), text.as_bytes());
         }
     }
 }

@@ -17,8 +17,9 @@ const BACKEND: &str = "backend";
 /// 1. the admin's and the listeners' ports, where taken, become free ones (0); listeners don't
 ///    share a port, or a second Envoy would silently take half of the connections;
 /// 2. every endpoint of the cluster `backend` gets the port `backend`;
-/// 3. every relative `filename` that ends in `.wasm` stands below `root`, and must exist.
-pub fn rewrite(bootstrap: &mut Value, root: &Path, backend: u16) -> Result<()> {
+/// 3. every relative `filename` that ends in `.wasm` stands below `root` (`target/` below `target`,
+///    where Cargo may have been told another one), and must exist.
+pub fn rewrite(bootstrap: &mut Value, root: &Path, target: &Path, backend: u16) -> Result<()> {
     free(bootstrap.pointer_mut("/admin/address"));
     for listener in elements(bootstrap, "/static_resources/listeners") {
         free(listener.get_mut("address"));
@@ -38,7 +39,11 @@ pub fn rewrite(bootstrap: &mut Value, root: &Path, backend: u16) -> Result<()> {
     let mut missing: Vec<PathBuf> = Vec::new();
     walk(bootstrap, &mut |key, value| {
         let relative = value.as_str().filter(|path| key == "filename" && path.ends_with(".wasm")).map(PathBuf::from);
-        if let Some(path) = relative.map(|relative| root.join(relative)) {
+        let full = |relative: PathBuf| match relative.strip_prefix("target") {
+            Ok(below) => target.join(below),
+            Err(_) => root.join(relative),
+        };
+        if let Some(path) = relative.map(full) {
             if !path.is_file() {
                 missing.push(path.clone());
             }
@@ -100,7 +105,7 @@ mod tests {
             "admin": { "address": at(port) },
             "static_resources": { "listeners": [{ "address": at(port) }], "clusters": [cluster("backend"), cluster("other")] },
         });
-        rewrite(&mut bootstrap, Path::new("/"), 7).unwrap();
+        rewrite(&mut bootstrap, Path::new("/"), Path::new("/"), 7).unwrap();
         assert_eq!(bootstrap["admin"]["address"], at(0));
         assert_eq!(bootstrap["static_resources"]["listeners"][0]["address"], at(0));
         assert_eq!(bootstrap["static_resources"]["clusters"][0]["endpoint"]["address"], at(7));
@@ -111,10 +116,10 @@ mod tests {
     fn modules_stand_below_the_root_and_a_missing_one_says_how_to_make_it() {
         let root = tempfile::tempdir().unwrap();
         let mut bootstrap = json!({ "code": { "local": { "filename": "x.wasm" } } });
-        let error = rewrite(&mut bootstrap.clone(), root.path(), 7).unwrap_err().to_string();
+        let error = rewrite(&mut bootstrap.clone(), root.path(), root.path(), 7).unwrap_err().to_string();
         assert!(error.contains("x.wasm") && error.contains("portcullis build"), "{error}");
         std::fs::write(root.path().join("x.wasm"), "").unwrap();
-        rewrite(&mut bootstrap, root.path(), 7).unwrap();
+        rewrite(&mut bootstrap, root.path(), root.path(), 7).unwrap();
         assert_eq!(bootstrap["code"]["local"]["filename"], json!(root.path().join("x.wasm")));
     }
 }

@@ -59,10 +59,34 @@ fn read(file: &Path) -> Result<Scenario> {
             format!("{}: stands in no plugin's folder, so it needs `plugin: <name>`", file.display())
         })?;
     }
-    if scenario.steps.is_empty() && scenario.refused.is_empty() {
-        bail!("{}: has neither `steps` nor `refused`, so it would show nothing", file.display());
-    }
+    shows_something(&scenario).with_context(|| file.display().to_string())?;
     Ok(scenario)
+}
+
+/// A scenario that can't fail is worse than none.
+fn shows_something(scenario: &Scenario) -> Result<()> {
+    match (scenario.steps.is_empty(), scenario.refused.is_empty()) {
+        (true, true) => bail!("has neither `steps` nor `refused`, so it would show nothing"),
+        (false, false) => bail!("has `refused` and `steps`, which would never be played"),
+        _ => {}
+    }
+    let texts = scenario.refused.iter().chain(&scenario.never);
+    if texts.chain(scenario.steps.iter().flat_map(|step| &step.expect.log)).any(String::is_empty) {
+        bail!("expects an empty text, which is in every output");
+    }
+    for (index, step) in scenario.steps.iter().enumerate() {
+        let place = index + 1;
+        if step.times == 0 {
+            bail!("step {place} is played no times");
+        }
+        if step.response.is_some() && step.reply.is_some() {
+            bail!("step {place} has a `response` and a `reply`; where a later filter replies, no upstream responds");
+        }
+        if let Some((name, _)) = step.expect.metrics.iter().find(|(_, growth)| **growth == 0) {
+            bail!("step {place} expects `{name}` not to grow, which holds for every misspelt name; leave it out");
+        }
+    }
+    Ok(())
 }
 
 /// `plugins/<name>/scenarios/x.yaml` → `<name>`: the next folder above that holds a package.
@@ -70,4 +94,26 @@ fn plugin_of(file: &Path) -> Option<String> {
     let file = file.canonicalize().ok()?;
     let plugin = file.ancestors().find(|folder| folder.join("Cargo.toml").is_file())?;
     plugin.parent()?.ends_with("plugins").then(|| plugin.file_name()?.to_str().map(String::from)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_that_cannot_fail_is_refused() {
+        for yaml in [
+            "{scenario: a}",
+            "{scenario: a, refused: [x], steps: [{}]}",
+            "{scenario: a, refused: ['']}",
+            "{scenario: a, never: [''], steps: [{}]}",
+            "{scenario: a, steps: [{expect: {log: ['']}}]}",
+            "{scenario: a, steps: [{times: 0}]}",
+            "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",
+            "{scenario: a, steps: [{expect: {metrics: {a.b: 0}}}]}",
+        ] {
+            let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
+            assert!(shows_something(&scenario).is_err(), "{yaml}");
+        }
+    }
 }

@@ -35,6 +35,8 @@ pub struct Options {
     pub once: bool,
     /// The bootstrap. Default: `envoy/edge.yaml` here or in a folder above.
     pub edge: Option<PathBuf>,
+    /// Where Cargo builds. Default: `target` beside the bootstrap's folder.
+    pub target: Option<PathBuf>,
 }
 
 /// Whether every promise was kept. Interrupted, it ends at once and answers true.
@@ -49,7 +51,7 @@ pub fn up(options: &Options) -> Result<bool> {
     runtime.block_on(async {
         // Whichever way this ends, the process and the backend are values in here, and end with it.
         tokio::select! {
-            result = show(&found, &edge, options.once) => result,
+            result = show(&found, &edge, options) => result,
             signal = interrupted() => signal.map(|()| true),
         }
     })
@@ -66,7 +68,7 @@ async fn interrupted() -> Result<()> {
     Ok(())
 }
 
-async fn show(envoy: &Found, edge: &Path, once: bool) -> Result<bool> {
+async fn show(envoy: &Found, edge: &Path, options: &Options) -> Result<bool> {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
     let backend = listener.local_addr()?.port();
     let seen = Seen::default();
@@ -74,14 +76,17 @@ async fn show(envoy: &Found, edge: &Path, once: bool) -> Result<bool> {
     tasks.spawn(demo_upstream(listener, seen.clone()));
 
     let mut bootstrap: Value = read(edge)?;
-    edge::rewrite(&mut bootstrap, &root_of(edge)?, backend).with_context(|| edge.display().to_string())?;
+    let root = root_of(edge)?;
+    let target = options.target.clone().unwrap_or_else(|| root.join("target"));
+    edge::rewrite(&mut bootstrap, &root, &target, backend).with_context(|| edge.display().to_string())?;
     // Each access log line at once: a row shows what stands in it.
-    let options = EnvoyOptions { arguments: versions::lines_at_once(&envoy.version), ..EnvoyOptions::default() };
-    let mut process = Process::start(&envoy.binary, &bootstrap, &options).await?;
+    let envoy_options = EnvoyOptions { arguments: versions::lines_at_once(&envoy.version), ..EnvoyOptions::default() };
+    let mut process = Process::start(&envoy.binary, &bootstrap, &envoy_options).await?;
     let listeners = process.admin().listeners().await?;
     let (_, port) = listeners.first_key_value().context("the edge has no listener on an IP address")?;
 
-    let rows: Vec<Step> = read(&edge.with_extension("demo.yaml"))?;
+    let demo = edge.with_extension("demo.yaml");
+    let rows: Vec<Step> = if demo.is_file() { read(&demo)? } else { Vec::new() };
     let mut played = Vec::new();
     for step in &rows {
         played.push(row::play(&process, *port, &seen, step).await?);
@@ -91,7 +96,7 @@ async fn show(envoy: &Found, edge: &Path, once: bool) -> Result<bool> {
     println!("edge     http://127.0.0.1:{port}/");
     println!("admin    http://127.0.0.1:{}/", process.admin().port);
     println!("backend  http://127.0.0.1:{backend}/");
-    if once {
+    if options.once {
         return Ok(kept);
     }
     println!("Ctrl-C ends all of it.");

@@ -30,6 +30,8 @@ pub struct Filter<P> {
     seen_without_policy: SeenDecisions,
     log_budget: LogBudget,
     lines_dropped: CounterId,
+    /// The name of the record, where one is left.
+    record_name: Option<String>,
 }
 
 /// What one stream keeps between its callbacks.
@@ -61,7 +63,9 @@ impl<P: Policy> Filter<P> {
         }
         let seen_without_policy = SeenDecisions::define(host, P::FILTER, NO_NAME, &[Mode::Enforce], &OF_ANY_FILTER);
         let lines_dropped = host.define_counter(&format!("portcullis.log_lines_dropped.filter.{}", P::FILTER));
-        Ok(Self { policies, seen, seen_without_policy, log_budget: LogBudget::default(), lines_dropped })
+        let record_name = policies.leave_records().then(|| format!("portcullis_{}", P::FILTER));
+        let log_budget = LogBudget::default();
+        Ok(Self { policies, seen, seen_without_policy, log_budget, lines_dropped, record_name })
     }
 
     /// Whether [`Self::on_request`] wants the request's head; reading it is the dearest of all calls.
@@ -69,15 +73,21 @@ impl<P: Policy> Filter<P> {
         self.policies.reads_head()
     }
 
-    /// The request's head is there (`None` unless it is wanted). A reply refuses the request.
+    /// The request's head is there; `None` where it isn't wanted, or can't be read. A reply refuses the
+    /// request.
     pub fn on_request(
         &mut self,
         host: &mut impl Host,
         exchange: &mut Exchange<P>,
         head: Option<&RequestHead>,
     ) -> Option<Reply> {
-        if head.is_none() && !self.policies.is_required() {
-            return None;
+        match head {
+            None if self.policies.reads_head() => {
+                exchange.chosen = Some(Choice::Refused(reason::REQUEST_AMBIGUOUS));
+                return Some(self.refuse(host, reason::REQUEST_AMBIGUOUS));
+            }
+            None if !self.policies.is_required() => return None,
+            _ => {}
         }
         exchange.heads = head.map(|head| self.policies.match_head(head)).unwrap_or_default();
         exchange.unconfirmed = true;
@@ -104,9 +114,7 @@ impl<P: Policy> Filter<P> {
                 Ok((named.policy.mode() != Mode::Off).then_some(named))
             }
             Choice::Nobody => {
-                if let Some(seen) = self.seen_without_policy.count(host, Mode::Enforce, NO_POLICY) {
-                    host.leave_record(P::FILTER, &seen.record);
-                }
+                self.see(host, &self.seen_without_policy, Mode::Enforce, NO_POLICY);
                 Ok(None)
             }
             Choice::Refused(reason) => Err(self.refuse(host, reason)),
@@ -122,8 +130,8 @@ impl<P: Policy> Filter<P> {
         verdict: Verdict<'a>,
     ) -> Verdict<'a> {
         let mode = named.policy.mode();
-        if let Some(seen) = self.seen.get(named.index).and_then(|seen| seen.count(host, mode, reason)) {
-            host.leave_record(P::FILTER, &seen.record);
+        if let Some(seen) = self.seen.get(named.index) {
+            self.see(host, seen, mode, reason);
         }
         match mode {
             Mode::Enforce => verdict,
@@ -157,10 +165,15 @@ impl<P: Policy> Filter<P> {
     }
 
     fn refuse(&self, host: &mut impl Host, reason: Reason) -> Reply {
-        if let Some(seen) = self.seen_without_policy.count(host, Mode::Enforce, reason) {
-            host.leave_record(P::FILTER, &seen.record);
-        }
+        self.see(host, &self.seen_without_policy, Mode::Enforce, reason);
         Reply::unavailable(reason.of(P::FILTER))
+    }
+
+    /// Counts a decision and leaves its record.
+    fn see(&self, host: &mut impl Host, seen: &SeenDecisions, mode: Mode, reason: Reason) {
+        if let (Some(seen), Some(name)) = (seen.count(host, mode, reason), &self.record_name) {
+            host.leave_record(name, &seen.record);
+        }
     }
 
     fn warn(&mut self, host: &mut impl Host, line: &str) {

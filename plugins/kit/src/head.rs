@@ -1,8 +1,21 @@
 //! The head of a message. Values are bytes: a client may send any byte above 0x1F in a header.
 
+use std::ops::Range;
+
 /// Header lines in order, duplicates kept, names in lower case; pseudo-headers (`:path`) among them.
+/// All in one buffer: a head is read on the path of every request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Headers(Vec<(Vec<u8>, Vec<u8>)>);
+pub struct Headers {
+    text: Vec<u8>,
+    lines: Vec<Line>,
+}
+
+/// Where a line stands in the buffer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Line {
+    name: Range<usize>,
+    value: Range<usize>,
+}
 
 /// More than one line where one was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,30 +24,34 @@ pub struct Repeated;
 impl Headers {
     /// Reads the pairs of the proxy-wasm ABI: a count, the lengths, then each name and value with a
     /// NUL behind it, numbers in little-endian. `None` for anything else. Empty bytes are no headers.
-    pub fn from_pairs(bytes: &[u8]) -> Option<Self> {
-        if bytes.is_empty() {
+    pub fn from_pairs(text: Vec<u8>) -> Option<Self> {
+        if text.is_empty() {
             return Some(Self::default());
         }
-        let (count, rest) = number(bytes)?;
-        let lengths_size = count.checked_mul(8)?;
-        let mut lengths = rest.get(..lengths_size)?;
-        let mut texts = rest.get(lengths_size..)?;
-        let mut headers = Vec::with_capacity(count);
-        while !lengths.is_empty() {
-            let (name_size, after) = number(lengths)?;
+        let (count, rest) = number(&text)?;
+        let sizes_end = count.checked_mul(8)?;
+        let mut sizes = rest.get(..sizes_end)?;
+        let mut lines = Vec::with_capacity(count);
+        let mut start = 4 + sizes_end;
+        while !sizes.is_empty() {
+            let (name_size, after) = number(sizes)?;
             let (value_size, after) = number(after)?;
-            lengths = after;
-            let (name, after) = terminated(texts, name_size)?;
-            let (value, after) = terminated(after, value_size)?;
-            texts = after;
-            headers.push((name.to_vec(), value.to_vec()));
+            sizes = after;
+            let name = start..start.checked_add(name_size)?;
+            let value_start = name.end.checked_add(1)?;
+            let value = value_start..value_start.checked_add(value_size)?;
+            if text.get(name.end) != Some(&0) || text.get(value.end) != Some(&0) {
+                return None;
+            }
+            start = value.end.checked_add(1)?;
+            lines.push(Line { name, value });
         }
-        texts.is_empty().then_some(Self(headers))
+        (start == text.len()).then_some(Self { text, lines })
     }
 
     /// All values of `name` (lower case), in order.
     pub fn all<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
-        self.0.iter().filter(move |(candidate, _)| candidate == name).map(|(_, value)| value.as_slice())
+        self.iter().filter(move |(candidate, _)| *candidate == name).map(|(_, value)| value)
     }
 
     /// The value of `name` (lower case) where there is at most one line of it.
@@ -42,37 +59,36 @@ impl Headers {
     /// # Errors
     /// `Repeated` where there are more: which of them the upstream reads is its own choice.
     pub fn single(&self, name: &[u8]) -> Result<Option<&[u8]>, Repeated> {
-        let mut values = self.0.iter().filter(|(candidate, _)| candidate == name);
+        let mut values = self.iter().filter(|(candidate, _)| *candidate == name);
         match (values.next(), values.next()) {
-            (first, None) => Ok(first.map(|(_, value)| value.as_slice())),
+            (first, None) => Ok(first.map(|(_, value)| value)),
             _ => Err(Repeated),
         }
     }
 
-    pub fn contains(&self, name: &[u8]) -> bool {
-        self.0.iter().any(|(candidate, _)| candidate == name)
-    }
-
-    pub fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.0.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
+        let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
+        self.lines.iter().map(move |line| (text(&line.name), text(&line.value)))
     }
 }
 
 impl FromIterator<(Vec<u8>, Vec<u8>)> for Headers {
-    fn from_iter<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(lines: I) -> Self {
-        Self(lines.into_iter().collect())
+    fn from_iter<I: IntoIterator<Item = (Vec<u8>, Vec<u8>)>>(pairs: I) -> Self {
+        let mut headers = Self::default();
+        for (name, value) in pairs {
+            let start = headers.text.len();
+            headers.text.extend(&name);
+            headers.text.extend(&value);
+            let middle = start + name.len();
+            headers.lines.push(Line { name: start..middle, value: middle..headers.text.len() });
+        }
+        headers
     }
 }
 
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
     let (head, rest) = bytes.split_first_chunk()?;
     Some((usize::try_from(u32::from_le_bytes(*head)).ok()?, rest))
-}
-
-fn terminated(bytes: &[u8], size: usize) -> Option<(&[u8], &[u8])> {
-    let text = bytes.get(..size)?;
-    let rest = bytes.get(size..)?.strip_prefix(&[0])?;
-    Some((text, rest))
 }
 
 /// What a policy may read of a request's head. A part that the proxy couldn't name is empty.
@@ -118,19 +134,21 @@ mod tests {
         fn whatever_lines_a_proxy_writes_are_read_back(
             headers: Vec<(Vec<u8>, Vec<u8>)>,
         ) {
-            let read = Headers::from_pairs(&pairs(&headers)).unwrap();
-            prop_assert_eq!(read.0, headers);
+            let read = Headers::from_pairs(pairs(&headers)).unwrap();
+            prop_assert!(read.iter().eq(headers.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))));
+            let collected: Headers = headers.into_iter().collect();
+            prop_assert!(read.iter().eq(collected.iter()));
         }
 
         #[test]
         fn no_bytes_make_the_reader_fail_otherwise_than_by_saying_so(bytes: Vec<u8>) {
-            let _ = Headers::from_pairs(&bytes);
+            let _ = Headers::from_pairs(bytes);
         }
     }
 
     #[test]
     fn a_count_that_would_need_more_bytes_than_there_are_is_refused_before_memory_is_taken() {
-        assert_eq!(Headers::from_pairs(&u32::MAX.to_le_bytes()), None);
+        assert_eq!(Headers::from_pairs(u32::MAX.to_le_bytes().to_vec()), None);
     }
 
     #[test]

@@ -11,8 +11,9 @@ pub trait Host {
 
     fn increment(&mut self, counter: CounterId);
 
-    /// Leaves the filter's record of this request for the access log; the last one stands.
-    fn leave_record(&mut self, filter: &str, record: &str);
+    /// Leaves a record of this request for the access log under a name (`portcullis_<filter>`); the last
+    /// one stands.
+    fn leave_record(&mut self, name: &str, record: &str);
 
     /// One line in the proxy's log.
     fn log(&mut self, level: Level, line: &str);

@@ -21,8 +21,7 @@ pub const POLICY_REQUIRED: Reason = Reason("policy_required");
 pub const POLICY_UNKNOWN: Reason = Reason("policy_unknown");
 /// Metadata holds a field that isn't overridable, or a value that isn't valid: refused.
 pub const OVERRIDE_INVALID: Reason = Reason("override_invalid");
-/// The request can be read in more than one way where `routes` match on its head: refused, or
-/// `default_policy` stood in.
+/// The request can't be read, or in more than one way, where `routes` match on its head: refused.
 pub const REQUEST_AMBIGUOUS: Reason = Reason("request_ambiguous");
 /// The route changed after the policy was chosen; the first choice stayed, or, where
 /// `require_policy` is set, the request was refused.

@@ -11,10 +11,7 @@ use portcullis_kit::{
     verdict::Verdict,
 };
 
-use crate::{
-    config::SecurityHeaders,
-    decide::{decide, reads_response},
-};
+use crate::{config::SecurityHeaders, decide::decide};
 
 component_entry!(Plugin);
 
@@ -68,8 +65,8 @@ impl GuestExchange for Stream {
                 Ok(None) => return types::Verdict::Pass,
                 Err(refusal) => return verdict(Verdict::Reply(refusal)),
             };
-            let present = reads_response(&named.policy).then(|| response_headers(head));
-            let (decision, reason) = decide(&named.policy, present.as_ref());
+            let present = response_headers(head);
+            let (decision, reason) = decide(&named.policy, Some(&present));
             verdict(filter.settle(&mut Proxy, &named, reason, decision))
         })
     }

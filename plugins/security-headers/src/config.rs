@@ -1,5 +1,7 @@
 //! A policy as it is written, and as it is once it can't be wrong.
 
+use std::cmp::Ordering;
+
 use portcullis_kit::{
     Policy,
     config::{ConfigError, Entries, Value},
@@ -37,9 +39,9 @@ pub struct RawSecurityHeaders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityHeaders {
     pub mode: Mode,
-    /// Name and value, each name once.
+    /// Name and value, in the order of [`shorter_first`], each name once.
     pub set: Vec<(String, String)>,
-    /// Sorted, each name once.
+    /// In the order of [`shorter_first`], each name once.
     pub removed: Vec<String>,
 }
 
@@ -47,16 +49,21 @@ pub struct SecurityHeaders {
 const LONGEST_VALUE: usize = 8192;
 
 /// Headers that say how the message is framed, or that a response may hold many of.
-const NOT_OURS: [(&str, &str); 9] = [
+const NOT_OURS: [(&str, &str); 14] = [
     ("connection", "belongs to the connection"),
     ("content-encoding", "says how the body is encoded"),
     ("content-length", "says how long the body is"),
+    ("content-range", "says which part of the body this is"),
+    ("grpc-message", "is the answer of a gRPC call"),
+    ("grpc-status", "is the answer of a gRPC call"),
+    ("host", "belongs to requests"),
     ("keep-alive", "belongs to the connection"),
     ("proxy-connection", "belongs to the connection"),
     ("set-cookie", "stands once for each cookie; one line for all would lose the others"),
     ("te", "belongs to the connection"),
     ("trailer", "announces the trailers"),
     ("transfer-encoding", "says how the body is framed"),
+    ("upgrade", "belongs to the connection"),
 ];
 
 impl Policy for SecurityHeaders {
@@ -80,8 +87,8 @@ impl TryFrom<RawSecurityHeaders> for SecurityHeaders {
         let mut set: Vec<(String, String)> = Vec::new();
         let mut removed: Vec<String> = Vec::new();
         if let Some(preset) = raw.preset {
-            set.extend(preset.set().iter().map(|(name, value)| ((*name).into(), (*value).into())));
-            removed.extend(preset.removed().iter().map(|name| (*name).into()));
+            preset.set().iter().for_each(|(name, value)| insert(&mut set, ((*name).into(), (*value).into()), name_of));
+            preset.removed().iter().for_each(|name| insert(&mut removed, (*name).into(), String::as_str));
         }
         for (index, name) in raw.keep.iter().enumerate() {
             let lower = check_name(name).map_err(|error| error.at(index).under("keep"))?;
@@ -90,12 +97,12 @@ impl TryFrom<RawSecurityHeaders> for SecurityHeaders {
                     ConfigError::new(format!("the preset doesn't remove `{name}`, so there is nothing to keep"));
                 error.at(index).under("keep")
             })?;
-            removed.swap_remove(place);
+            removed.remove(place);
         }
         for (index, name) in raw.remove.iter().enumerate() {
             let lower = check_name(name).map_err(|error| error.at(index).under("remove"))?;
             set.retain(|(known, _)| *known != lower);
-            removed.push(lower);
+            insert(&mut removed, lower, String::as_str);
         }
         for (index, (name, value)) in raw.headers.0.iter().enumerate() {
             let wrong = |error: ConfigError| error.under(name).under("headers");
@@ -111,8 +118,7 @@ impl TryFrom<RawSecurityHeaders> for SecurityHeaders {
                 Some(value) => {
                     check_value(value).map_err(wrong)?;
                     removed.retain(|known| *known != lower);
-                    set.retain(|(known, _)| *known != lower);
-                    set.push((lower, value.clone()));
+                    insert(&mut set, (lower, value.clone()), name_of);
                 }
                 None => {
                     let remedy = "the preset doesn't set it, so `null` has nothing to take out";
@@ -123,9 +129,28 @@ impl TryFrom<RawSecurityHeaders> for SecurityHeaders {
         if set.is_empty() && removed.is_empty() && raw.mode != Mode::Off {
             return Err(ConfigError::new("does nothing: give it a `preset`, `headers` or `remove`, or `mode: off`"));
         }
-        removed.sort_unstable();
-        removed.dedup();
         Ok(Self { mode: raw.mode, set, removed })
+    }
+}
+
+/// The order in which names are searched: most comparisons are decided by the length alone.
+pub(crate) fn shorter_first(a: &[u8], b: &[u8]) -> Ordering {
+    a.len().cmp(&b.len()).then_with(|| a.cmp(b))
+}
+
+fn name_of(set: &(String, String)) -> &str {
+    &set.0
+}
+
+/// Puts an entry in its place, where another of its name gives way.
+fn insert<T>(sorted: &mut Vec<T>, entry: T, name_of: fn(&T) -> &str) {
+    let name = name_of(&entry).as_bytes();
+    match sorted.binary_search_by(|known| shorter_first(name_of(known).as_bytes(), name)) {
+        Ok(place) => {
+            sorted.remove(place);
+            sorted.insert(place, entry);
+        }
+        Err(place) => sorted.insert(place, entry),
     }
 }
 

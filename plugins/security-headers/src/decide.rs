@@ -6,32 +6,40 @@ use portcullis_kit::{
     verdict::{Edit, Verdict},
 };
 
-use crate::config::SecurityHeaders;
+use crate::config::{SecurityHeaders, shorter_first};
 
 /// The policy's headers were set and removed.
 pub const HEADERS_APPLIED: Reason = Reason("headers_applied");
 
-/// Removing a header that isn't there costs a hostcall; reading the whole head costs as much as this
-/// many of them.
-const REMOVALS_WORTH_A_LOOK: usize = 12;
-
-/// Whether [`decide`] wants the response's headers, because looking is cheaper than removing blindly.
-pub fn reads_response(policy: &SecurityHeaders) -> bool {
-    policy.removed.len() > REMOVALS_WORTH_A_LOOK
+/// What to do with a response that holds the headers `present`; `None` where they can't be read.
+///
+/// Looking first is cheaper than removing and replacing blindly: a header that isn't there costs no call
+/// to remove, and adding is two thirds of the price of replacing, since Envoy needn't search for it.
+pub fn decide<'a>(policy: &'a SecurityHeaders, present: Option<&Headers>) -> (Verdict<'a>, Reason) {
+    let Some(present) = present else {
+        let removals = policy.removed.iter().map(|name| Edit::Remove(name.as_bytes()));
+        let sets = policy.set.iter().map(|(name, value)| Edit::Set(name.as_bytes(), value.as_bytes()));
+        return (Verdict::Edit(removals.chain(sets).collect()), HEADERS_APPLIED);
+    };
+    let mut edits = Vec::with_capacity(policy.set.len() + present.iter().len());
+    let mut is_present = vec![false; policy.set.len()];
+    for (name, _) in present.iter() {
+        if let Some(set) = find(&policy.set, name, |(set, _)| set) {
+            is_present.get_mut(set).into_iter().for_each(|flag| *flag = true);
+        } else if let Some(removed) = find(&policy.removed, name, |removed| removed) {
+            edits.extend(policy.removed.get(removed).map(|name| Edit::Remove(name.as_bytes())));
+        }
+    }
+    edits.extend(policy.set.iter().zip(is_present).map(|((name, value), is_present)| {
+        let edit = if is_present { Edit::Set } else { Edit::Add };
+        edit(name.as_bytes(), value.as_bytes())
+    }));
+    (Verdict::Edit(edits), HEADERS_APPLIED)
 }
 
-/// What to do with a response. `present` is what the response holds, where it was read.
-pub fn decide<'a>(policy: &'a SecurityHeaders, present: Option<&Headers>) -> (Verdict<'a>, Reason) {
-    let mut edits = Vec::with_capacity(policy.set.len() + REMOVALS_WORTH_A_LOOK);
-    match present {
-        None => edits.extend(policy.removed.iter().map(|name| Edit::Remove(name.as_bytes()))),
-        Some(present) => edits.extend(present.iter().filter_map(|(name, _)| {
-            let found = policy.removed.binary_search_by(|removed| removed.as_bytes().cmp(name)).ok()?;
-            policy.removed.get(found).map(|name| Edit::Remove(name.as_bytes()))
-        })),
-    }
-    edits.extend(policy.set.iter().map(|(name, value)| Edit::Set(name.as_bytes(), value.as_bytes())));
-    (Verdict::Edit(edits), HEADERS_APPLIED)
+/// Where `name` stands in a list of the policy.
+fn find<T>(sorted: &[T], name: &[u8], name_of: impl Fn(&T) -> &String) -> Option<usize> {
+    sorted.binary_search_by(|entry| shorter_first(name_of(entry).as_bytes(), name)).ok()
 }
 
 #[cfg(test)]
@@ -81,10 +89,9 @@ mod tests {
         fn whatever_the_upstream_sends_each_set_header_leaves_once_and_no_removed_one_leaves(upstream in any_headers()) {
             for json in [r#"{"preset": "helmet"}"#, r#"{"preset": "owasp"}"#, r#"{"remove": ["server"]}"#] {
                 let policy = policy(json);
-                let blind = decide(&policy, None).0;
-                let looking = decide(&policy, Some(&upstream)).0;
-                let lines = applied(&upstream, &looking);
-                prop_assert_eq!(&lines, &applied(&upstream, &blind));
+                let verdict = decide(&policy, Some(&upstream)).0;
+                let lines = applied(&upstream, &verdict);
+                prop_assert_eq!(&lines, &applied(&upstream, &decide(&policy, None).0));
                 for (name, value) in &policy.set {
                     prop_assert_eq!(&lines[name.as_bytes()], &vec![value.clone().into_bytes()]);
                 }
@@ -97,11 +104,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn a_long_list_of_removals_looks_first_and_a_short_one_does_not() {
-        assert!(reads_response(&policy(r#"{"preset": "owasp"}"#)));
-        assert!(!reads_response(&policy(r#"{"preset": "helmet"}"#)));
     }
 }

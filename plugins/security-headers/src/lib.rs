@@ -6,10 +6,10 @@
 //!    header both set and removed.
 //! 2. For each header that the policy sets, exactly one line leaves, whatever the upstream sent:
 //!    browsers take two lines of `X-Frame-Options` or `Strict-Transport-Security` for none.
-//! 3. Each header that it removes leaves in no response: not in the upstream's, not in the replies
-//!    of later filters, not in Envoy's own error pages.
+//! 3. Each header that it removes leaves in no response that passes the filters: not in the
+//!    upstream's, not in the replies of later filters, not in the router's error pages.
 //! 4. The body is never touched, and the request only looked at where `routes` or `require_policy`
-//!    need it.
+//!    need it. Trailers are not touched.
 //!
 //! `config` reads a policy, `presets` holds what the presets are, `decide` turns a policy into edits;
 //! `proxy_wasm` and `component` are the two ways in.

@@ -8,10 +8,7 @@ use portcullis_kit::{
     verdict::Verdict,
 };
 
-use crate::{
-    config::SecurityHeaders,
-    decide::{decide, reads_response},
-};
+use crate::{config::SecurityHeaders, decide::decide};
 
 proxy_wasm_entry!(Plugin);
 
@@ -25,7 +22,7 @@ impl Root for Plugin {
     }
 
     fn on_request_headers(&mut self, exchange: &mut Self::Stream) -> Action {
-        let head = self.0.reads_request_head().then(request_head);
+        let head = self.0.reads_request_head().then(request_head).flatten();
         let refusal = self.0.on_request(&mut Proxy, exchange, head.as_ref());
         carry_out(Map::Request, refusal.map_or(Verdict::Pass, Verdict::Reply))
     }
@@ -36,7 +33,7 @@ impl Root for Plugin {
             Ok(None) => return Action::Continue,
             Err(refusal) => return carry_out(Map::Response, Verdict::Reply(refusal)),
         };
-        let present = reads_response(&named.policy).then(|| headers(Map::Response));
+        let present = headers(Map::Response);
         let (verdict, reason) = decide(&named.policy, present.as_ref());
         let verdict = self.0.settle(&mut Proxy, &named, reason, verdict);
         carry_out(Map::Response, verdict)

@@ -4,7 +4,7 @@
 use portcullis_kit::head::{Headers, RequestHead};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    if let Some(headers) = Headers::from_pairs(bytes) {
+    if let Some(headers) = Headers::from_pairs(bytes.to_vec()) {
         let size: usize = headers.iter().map(|(name, value)| name.len() + value.len()).sum();
         assert!(size <= bytes.len());
         let _ = RequestHead::from_headers(headers);

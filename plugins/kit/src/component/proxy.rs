@@ -32,8 +32,8 @@ impl Host for Proxy {
         host::increment(counter, 1);
     }
 
-    fn leave_record(&mut self, filter: &str, record: &str) {
-        host::leave_record(filter, record);
+    fn leave_record(&mut self, name: &str, record: &str) {
+        host::leave_record(name, record);
     }
 
     fn log(&mut self, level: Level, line: &str) {

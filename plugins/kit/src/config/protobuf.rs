@@ -16,11 +16,12 @@ pub(super) fn read_struct(bytes: &[u8]) -> Option<Value> {
 }
 
 /// The serialised `Struct` that a serialised `Metadata` holds under `filter_metadata[namespace]`.
-/// `Ok(None)` where it holds none; `Err` where the bytes are no `Metadata`.
+/// `Ok(None)` where it holds none; `Err` where the bytes are no `Metadata`, and where the namespace is
+/// meant and missed: with `-` for `_`, in another case, or under `typed_filter_metadata`.
 pub(crate) fn namespace<'a>(metadata: &'a [u8], namespace: &str) -> Result<Option<&'a [u8]>, Malformed> {
     let mut found = None;
     for field in fields(metadata) {
-        if let (1, Payload::Bytes(entry)) = field.ok_or(Malformed)? {
+        if let (kind @ (1 | 2), Payload::Bytes(entry)) = field.ok_or(Malformed)? {
             let (mut key, mut value) = (&[][..], &[][..]);
             for part in fields(entry) {
                 match part.ok_or(Malformed)? {
@@ -29,12 +30,19 @@ pub(crate) fn namespace<'a>(metadata: &'a [u8], namespace: &str) -> Result<Optio
                     _ => {}
                 }
             }
-            if key == namespace.as_bytes() {
+            if kind == 1 && key == namespace.as_bytes() {
                 found = Some(value);
+            } else if is_meant(key, namespace.as_bytes()) {
+                return Err(Malformed);
             }
         }
     }
     Ok(found)
+}
+
+fn is_meant(key: &[u8], namespace: &[u8]) -> bool {
+    let plain = |byte: &u8| if *byte == b'-' { b'_' } else { byte.to_ascii_lowercase() };
+    key.len() == namespace.len() && key.iter().map(plain).eq(namespace.iter().copied())
 }
 
 /// Bytes that aren't the message they should be.
@@ -247,6 +255,13 @@ pub(crate) mod tests {
         assert_eq!(namespace(&metadata, "portcullis"), Ok(None));
         assert_eq!(namespace(&[], "portcullis.x"), Ok(None));
         assert_eq!(namespace(&[0xff], "portcullis.x"), Err(Malformed));
+        assert_eq!(namespace(&metadata, "portcullis.X"), Ok(None));
+        for missed in ["portcullis.a-b", "Portcullis.a_b"] {
+            let metadata = write_metadata(&[(missed, Value::Map(vec![]))]);
+            assert_eq!(namespace(&metadata, "portcullis.a_b"), Err(Malformed), "{missed}");
+        }
+        let typed = delimited(2, &delimited(1, b"portcullis.x"));
+        assert_eq!(namespace(&typed, "portcullis.x"), Err(Malformed));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use crate::config::{ConfigError, Value, nearest, protobuf};
 
 /// More bytes than this in one namespace are refused; what a route adds is small.
-const LARGEST: usize = 16 << 10;
+pub(super) const LARGEST: usize = 16 << 10;
 
 #[derive(Debug, Default)]
 pub(super) struct Entry {

@@ -8,7 +8,8 @@
 //!
 //! Metadata names a `policy` and may change single fields of it, those that the configuration lists
 //! as `overridable`. Metadata that can't be followed never opens: an unknown policy gives way to
-//! `default_policy` where there is one and `require_policy` isn't set; everything else is refused.
+//! `default_policy` where there is one and `require_policy` isn't set; everything else is refused. So
+//! is a request that can be read in more than one way where `routes` match on its head.
 
 mod cache;
 mod entry;
@@ -20,7 +21,7 @@ use std::rc::Rc;
 
 use self::{cache::Cache, entry::Entry, routes::Rules};
 pub use self::{
-    raw::{PerRoute, RawPolicies},
+    raw::{RawPolicies, Switch},
     routes::{HeadMatches, RawMatch, RawRule},
 };
 use crate::{
@@ -102,7 +103,8 @@ pub struct Policies<P> {
     written: Vec<Value>,
     default: Option<usize>,
     require: bool,
-    per_route: PerRoute,
+    per_route: Switch,
+    record: Switch,
     rules: Rules,
     overridable: Vec<String>,
     namespace: String,
@@ -137,7 +139,7 @@ impl<P: Policy> Policies<P> {
         let default = default.map_err(|error| error.under("default_policy"))?;
         let rules = Rules::new(raw.routes, &index_of).map_err(|error| error.under("routes"))?;
         raw::check_overridable(&raw.overridable, P::OVERRIDABLE).map_err(|error| error.under("overridable"))?;
-        if raw.per_route == PerRoute::Off && !raw.overridable.is_empty() {
+        if raw.per_route == Switch::Off && !raw.overridable.is_empty() {
             return Err(
                 ConfigError::new("has no effect with `per_route: off`; remove one of the two").under("overridable")
             );
@@ -148,6 +150,7 @@ impl<P: Policy> Policies<P> {
             default,
             require: raw.require_policy,
             per_route: raw.per_route,
+            record: raw.record,
             rules,
             overridable: raw.overridable,
             namespace: format!("portcullis.{}", P::FILTER),
@@ -169,6 +172,11 @@ impl<P: Policy> Policies<P> {
         self.rules.read_head()
     }
 
+    /// Whether decisions leave a record for the access log.
+    pub fn leave_records(&self) -> bool {
+        self.record == Switch::On
+    }
+
     /// Whether nothing may reach the upstream before a policy is chosen.
     pub fn is_required(&self) -> bool {
         self.require
@@ -182,7 +190,7 @@ impl<P: Policy> Policies<P> {
     /// Chooses. The second value is a line for the proxy's log, the first time that metadata which
     /// can't be followed is met.
     pub fn choose(&mut self, host: &mut impl Host, heads: &HeadMatches) -> (Choice<P>, Option<String>) {
-        if self.per_route == PerRoute::On {
+        if self.per_route == Switch::On {
             for property in [RouteProperty::RouteMetadata, RouteProperty::VirtualHostMetadata] {
                 let metadata = host.route(property);
                 match protobuf::namespace(&metadata, &self.namespace) {
@@ -199,7 +207,8 @@ impl<P: Policy> Policies<P> {
         match self.rules.choose(host, heads) {
             Ok(Some(index)) => self.at(index, None),
             Ok(None) => self.or_default(None),
-            Err(ambiguous) => self.or_default(Some(ambiguous)),
+            // The client wrote it so; a default would let it choose its policy.
+            Err(ambiguous) => Choice::Refused(ambiguous),
         }
     }
 
@@ -269,7 +278,9 @@ impl<P: Policy> Policies<P> {
     }
 
     fn remember(&mut self, bytes: &[u8], choice: Choice<P>, error: Option<ConfigError>) -> (Choice<P>, Option<String>) {
-        self.cache.put(bytes, choice.clone());
+        if bytes.len() <= entry::LARGEST {
+            self.cache.put(bytes, choice.clone());
+        }
         (choice, error.map(|error| self.line(&error)))
     }
 

@@ -70,7 +70,8 @@ pub fn host(authority: &[u8]) -> Result<Vec<u8>, Ambiguous> {
     let port_is_one = matches!(port, [] | [b':', ..]) && port.iter().skip(1).all(u8::is_ascii_digit);
     let name = name.strip_suffix(b".").unwrap_or(name);
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':');
-    if name.is_empty() || !port_is_one || !name.iter().all(plain) {
+    let labels_are_whole = name.split(|byte| *byte == b'.').all(|label| !label.is_empty());
+    if !labels_are_whole || !port_is_one || !name.iter().all(plain) {
         return Err(Ambiguous);
     }
     Ok(name.to_ascii_lowercase())
@@ -112,8 +113,8 @@ impl Template {
             None => (text, false),
         };
         let wrong = |why: &str| ConfigError::new(format!("`{text}` {why}"));
-        if text.contains(['?', '#']) {
-            return Err(wrong("has a query; a template is matched against the path alone"));
+        if text.contains(['?', '#', '%', '{']) {
+            return Err(wrong("has a `?`, `#`, `%` or `{`; write the decoded path alone, and `:name` for one segment"));
         }
         let segments = segments(closed.as_bytes())
             .map_err(|Ambiguous| wrong("isn't a plain path that begins with `/`"))?
@@ -210,6 +211,8 @@ mod tests {
             (":80", None),
             ("user@edge.example", None),
             ("edge.example:80:80", None),
+            ("edge.example..", None),
+            (".edge.example", None),
             ("edge.example/x", None),
             ("edge.example:8a", None),
         ] {
@@ -229,7 +232,7 @@ mod tests {
 
     #[test]
     fn templates_that_could_surprise_are_refused() {
-        for template in ["", "api", "/a*", "/*/b", "/a//b", "/a/../b", "/a?b*"] {
+        for template in ["", "api", "/a*", "/*/b", "/a//b", "/a/../b", "/a?b*", "/%3aid", "/api/{id}"] {
             assert!(Template::new(template).is_err(), "{template}");
         }
     }

@@ -24,7 +24,10 @@ pub struct RawPolicies<R> {
     pub require_policy: bool,
     /// Whether the metadata of routes and virtual hosts is read.
     #[serde(default)]
-    pub per_route: PerRoute,
+    pub per_route: Switch,
+    /// Whether each decision leaves a record for the access log.
+    #[serde(default)]
+    pub record: Switch,
     /// Chooses where metadata can't be set; the first that matches.
     #[serde(default)]
     pub routes: Vec<RawRule>,
@@ -33,11 +36,11 @@ pub struct RawPolicies<R> {
     pub overridable: Vec<String>,
 }
 
-/// Whether the metadata of routes and virtual hosts is read.
+/// YAML makes booleans of both words; they are read back.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
 #[serde(rename_all = "snake_case")]
-pub enum PerRoute {
+pub enum Switch {
     #[default]
     On,
     Off,

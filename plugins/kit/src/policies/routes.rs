@@ -34,7 +34,7 @@ pub struct RawMatch {
     /// The request's host without port, in any case; `*.example.com` for every name below it.
     #[serde(default)]
     pub host: Option<String>,
-    /// The request's method, as it is written.
+    /// The request's method in capital letters. `GET` isn't `HEAD`.
     #[serde(default)]
     pub method: Option<String>,
     /// `/api/novel/:id`: each `:name` is one segment; `/files/*` is all below it.
@@ -136,6 +136,14 @@ fn rule(raw: RawRule, index_of: &dyn Fn(&str) -> Result<usize, ConfigError>) -> 
     let host = host.map(|host| path::wanted_host(&host)).transpose();
     let host = host.map_err(|error| error.under("host").under("match"))?;
     let policy = index_of(&raw.policy).map_err(|error| error.under("policy"))?;
+    for (field, text) in [("route_name", &route_name), ("virtual_host_name", &virtual_host_name), ("method", &method)] {
+        if text.as_ref().is_some_and(String::is_empty) {
+            return Err(ConfigError::new("is empty; leave it out to match any").under(field).under("match"));
+        }
+    }
+    if method.as_ref().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')) {
+        return Err(ConfigError::new("is no method: capital letters, as in `GET`").under("method").under("match"));
+    }
     let rule = Rule { route_name, virtual_host_name, host, method, path, policy };
     if !rule.reads_head() && rule.route_name.is_none() && rule.virtual_host_name.is_none() {
         return Err(ConfigError::new("no condition, so it would match everything; use `default_policy`").under("match"));

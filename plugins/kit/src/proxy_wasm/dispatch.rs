@@ -35,15 +35,21 @@ pub trait Root: Sized {
     }
 }
 
-enum Context<R: Root> {
-    Root(Option<R>),
-    Stream { root: u32, state: R::Stream },
+/// All contexts of one VM.
+pub struct Contexts<R: Root>(RefCell<State<R>>);
+
+struct State<R: Root> {
+    /// Few: one for each configuration that shares the VM.
+    roots: Vec<(u32, Option<R>)>,
+    streams: Buckets<Stream<R::Stream>>,
 }
 
-/// All contexts of one VM.
-pub struct Contexts<R: Root>(RefCell<Buckets<Context<R>>>);
+struct Stream<S> {
+    root: u32,
+    state: S,
+}
 
-/// Contexts by their id. Ids only rise, so those that are alive spread evenly, and a bucket holds few.
+/// Streams by their id. Ids only rise, so those that are alive spread evenly, and a bucket holds few.
 struct Buckets<T>([Vec<(u32, T)>; 256]);
 
 impl<T> Buckets<T> {
@@ -51,50 +57,43 @@ impl<T> Buckets<T> {
     fn bucket(&mut self, id: u32) -> Option<&mut Vec<(u32, T)>> {
         self.0.get_mut(id as usize % 256)
     }
-
-    fn insert(&mut self, id: u32, context: T) {
-        if let Some(bucket) = self.bucket(id) {
-            bucket.push((id, context));
-        }
-    }
-
-    fn get_mut(&mut self, id: u32) -> Option<&mut T> {
-        self.bucket(id)?.iter_mut().find(|(known, _)| *known == id).map(|(_, context)| context)
-    }
-
-    fn remove(&mut self, id: u32) -> Option<T> {
-        let bucket = self.bucket(id)?;
-        let place = bucket.iter().position(|(known, _)| *known == id)?;
-        Some(bucket.swap_remove(place).1)
-    }
 }
 
 impl<R: Root> Default for Contexts<R> {
     fn default() -> Self {
-        Self(RefCell::new(Buckets(std::array::from_fn(|_| Vec::new()))))
+        let streams = Buckets(std::array::from_fn(|_| Vec::new()));
+        Self(RefCell::new(State { roots: Vec::new(), streams }))
     }
 }
 
 impl<R: Root> Contexts<R> {
     pub fn create(&self, id: u32, parent: u32) {
-        let context = match parent {
-            0 => Context::Root(None),
-            root => Context::Stream { root, state: R::Stream::default() },
-        };
-        self.0.borrow_mut().insert(id, context);
+        let mut contexts = self.0.borrow_mut();
+        if parent == 0 {
+            contexts.roots.push((id, None));
+        } else if let Some(bucket) = contexts.streams.bucket(id) {
+            bucket.push((id, Stream { root: parent, state: R::Stream::default() }));
+        }
     }
 
     pub fn delete(&self, id: u32) {
-        self.0.borrow_mut().remove(id);
+        let mut contexts = self.0.borrow_mut();
+        if let Some(bucket) = contexts.streams.bucket(id)
+            && let Some(place) = bucket.iter().position(|(known, _)| *known == id)
+        {
+            bucket.swap_remove(place);
+        } else {
+            contexts.roots.retain(|(known, _)| *known != id);
+        }
     }
 
     /// Takes the configuration in hand; `false` makes the proxy refuse it.
     pub fn configure(&self, id: u32) -> bool {
         match R::configure(&hostcalls::configuration()) {
-            Ok(root) => {
+            Ok(configured) => {
                 let mut contexts = self.0.borrow_mut();
-                contexts.remove(id);
-                contexts.insert(id, Context::Root(Some(root)));
+                contexts.roots.retain(|(known, _)| *known != id);
+                contexts.roots.push((id, Some(configured)));
                 true
             }
             Err(error) => {
@@ -106,17 +105,12 @@ impl<R: Root> Contexts<R> {
 
     /// Lets the stream's root handle a callback.
     pub fn on_stream(&self, id: u32, handle: impl FnOnce(&mut R, &mut R::Stream) -> Action) -> Action {
-        let mut contexts = self.0.borrow_mut();
-        // Out of the map, so that the root can be reached beside it; `on_delete` comes after.
-        if let Some(Context::Stream { root, mut state }) = contexts.remove(id) {
-            let action = match contexts.get_mut(root) {
-                Some(Context::Root(Some(configured))) => Some(handle(configured, &mut state)),
-                _ => None,
-            };
-            contexts.insert(id, Context::Stream { root, state });
-            if let Some(action) = action {
-                return action;
-            }
+        let State { roots, streams } = &mut *self.0.borrow_mut();
+        let stream = streams.bucket(id).and_then(|bucket| bucket.iter_mut().find(|(known, _)| *known == id));
+        if let Some((_, stream)) = stream
+            && let Some((_, Some(root))) = roots.iter_mut().find(|(known, _)| *known == stream.root)
+        {
+            return handle(root, &mut stream.state);
         }
         hostcalls::reply(&Reply::unavailable(reason::UNCONFIGURED.into()));
         Action::Pause

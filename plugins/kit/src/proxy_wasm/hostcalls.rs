@@ -58,16 +58,18 @@ pub(super) fn configuration() -> Vec<u8> {
         .unwrap_or_default()
 }
 
-/// All lines of a head, in one call. No headers where the map isn't there in this phase.
-pub fn headers(map: Map) -> Headers {
+/// All lines of a head, in one call. `None` where the proxy doesn't give them: outside of their phase,
+/// or where the capability list leaves the call out.
+pub fn headers(map: Map) -> Option<Headers> {
     // SAFETY: both pointers are valid for writing while the call lasts.
     let pairs = received(|data, size| unsafe { proxy_get_header_map_pairs(map as u32, data, size) });
-    pairs.and_then(|pairs| Headers::from_pairs(&pairs)).unwrap_or_default()
+    // A head is never empty: where its map is gone, Envoy gives no pairs and says that all is well.
+    pairs.filter(|pairs| !pairs.is_empty()).and_then(Headers::from_pairs)
 }
 
 /// The head of the request in hand.
-pub fn request_head() -> RequestHead {
-    RequestHead::from_headers(headers(Map::Request))
+pub fn request_head() -> Option<RequestHead> {
+    headers(Map::Request).map(RequestHead::from_headers)
 }
 
 /// Makes a verdict true for the message whose head is in hand.
@@ -165,11 +167,10 @@ impl Host for Proxy {
         unsafe { proxy_increment_metric(id, 1) };
     }
 
-    fn leave_record(&mut self, filter: &str, record: &str) {
+    fn leave_record(&mut self, name: &str, record: &str) {
         // One path part: Envoy can't read back what was set under several.
-        let path = ["portcullis_", filter].concat();
         // SAFETY: both pointers are valid for reading their sizes while the call lasts.
-        unsafe { proxy_set_property(path.as_ptr(), path.len(), record.as_ptr(), record.len()) };
+        unsafe { proxy_set_property(name.as_ptr(), name.len(), record.as_ptr(), record.len()) };
     }
 
     fn log(&mut self, level: Level, line: &str) {

@@ -10,7 +10,7 @@ libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let (Verdict::Edit(edits), _) = decide(&policy, Some(&Headers::default())) else { panic!("an edit") };
     let mut seen = Vec::new();
     for edit in edits {
-        let Edit::Set(name, value) = edit else { panic!("nothing to remove from nothing") };
+        let Edit::Add(name, value) = edit else { panic!("nothing to remove from nothing") };
         assert!(!seen.contains(&name));
         assert!(!policy.removed.iter().any(|removed| removed.as_bytes() == name));
         assert!(value.iter().all(|byte| *byte == b'\t' || (b' '..=b'~').contains(byte)));
