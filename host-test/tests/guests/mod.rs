@@ -45,7 +45,9 @@ pub fn scenario(yaml: &str) -> Scenario {
 }
 
 pub fn outcome(module: &[u8], yaml: &str) -> Outcome {
-    run_bytes(module, &scenario(yaml), Limits { fuel: 1_000_000, ..Limits::default() })
+    // Text becomes a module; what is neither stays what it is.
+    let module = wat::parse_bytes(module).unwrap_or(module.into());
+    run_bytes(&module, &scenario(yaml), Limits { fuel: 1_000_000, ..Limits::default() })
 }
 
 pub fn plays(module: &[u8], yaml: &str) -> Vec<Play> {
