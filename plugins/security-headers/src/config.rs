@@ -39,9 +39,9 @@ pub struct RawSecurityHeaders {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecurityHeaders {
     pub mode: Mode,
-    /// Name and value, in the order of [`shorter_first`], each name once.
+    /// Name and value, in the order of `shorter_first`, each name once.
     pub set: Vec<(String, String)>,
-    /// In the order of [`shorter_first`], each name once.
+    /// In the order of `shorter_first`, each name once.
     pub removed: Vec<String>,
 }
 
