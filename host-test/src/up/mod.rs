@@ -29,7 +29,7 @@ use crate::{
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The binary of Envoy; where it is `None`, [`find`] looks for one.
+    /// The binary of Envoy; where it is `None`, `find` looks for one.
     pub envoy: Option<PathBuf>,
     /// Ends after the requests, rather than staying up.
     pub once: bool,

@@ -44,7 +44,7 @@ use crate::{
 
 #[derive(clap::Args, Debug)]
 pub struct Options {
-    /// Comparisons. Default: every plugin's (plugins/<plugin>/benches/*.yaml).
+    /// Comparisons. Default: every plugin's (`plugins/<plugin>/benches/*.yaml`).
     files: Vec<PathBuf>,
     /// Rounds, each with a batch of requests for every candidate.
     #[arg(long, value_name = "N")]
