@@ -1,9 +1,9 @@
 //! Hostcalls as safe functions over bytes. None panics, whatever the host answers: a call that fails
 //! gives nothing, and the caller's rules say what follows from nothing.
 //!
-//! The SDK isn't used, for two reasons, both measured: it panics on any status that it doesn't list
-//! (a header read out of its phase, one byte above 0x7F), and it exports every callback, which costs
-//! each request more than this filter's own work does.
+//! The SDK isn't used, for two reasons: it panics on any status that it doesn't list (a header read
+//! out of its phase) and on one byte above 0x7F, and it exports every callback, each of which Envoy
+//! then calls for every request.
 
 use super::imports::{
     proxy_add_header_map_value, proxy_define_metric, proxy_get_buffer_bytes, proxy_get_current_time_nanoseconds,
