@@ -8,7 +8,10 @@ use portcullis_kit::{
     verdict::Verdict,
 };
 
-use crate::{config::SecurityHeaders, decide::decide};
+use crate::{
+    config::SecurityHeaders,
+    decide::{decide, looks_first},
+};
 
 proxy_wasm_entry!(Plugin);
 
@@ -33,7 +36,7 @@ impl Root for Plugin {
             Ok(None) => return Action::Continue,
             Err(refusal) => return carry_out(Map::Response, Verdict::Reply(refusal)),
         };
-        let present = headers(Map::Response);
+        let present = looks_first(&named.policy).then(|| headers(Map::Response)).flatten();
         let (verdict, reason) = decide(&named.policy, present.as_ref());
         let verdict = self.0.settle(&mut Proxy, &named, reason, verdict);
         carry_out(Map::Response, verdict)

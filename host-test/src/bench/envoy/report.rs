@@ -9,16 +9,43 @@ use super::{
     stats::{self, Estimate, Rounds},
 };
 
-/// The report of one comparison, and whether every limit is kept.
+/// How a figure stands to its limit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Reached,
+    /// Above the limit, which lies within the figure's own range: this run can't tell.
+    Unsure,
+    NotReached,
+}
+
+impl Standing {
+    fn of(Estimate { value, low, .. }: Estimate, at_most: f64) -> Self {
+        match at_most {
+            _ if value <= at_most => Self::Reached,
+            _ if low <= at_most => Self::Unsure,
+            _ => Self::NotReached,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Reached => "reached    ",
+            Self::Unsure => "unsure     ",
+            Self::NotReached => "not reached",
+        }
+    }
+}
+
+/// The report of one comparison, and whether no limit is surely broken.
 pub fn render(comparison: &Comparison, measured: &Measured) -> (String, bool) {
     let mut text = format!("{}\n{}\n", comparison.name, costs(comparison, measured));
     if !measured.memory.is_empty() {
         text.push_str(&format!("\n{}\n", memory(measured)));
     }
     let limits = limits(comparison, measured);
-    let kept = limits.iter().all(|(_, kept)| *kept);
-    for (limit, kept) in limits {
-        text.push_str(&format!("{} {limit}\n", if kept { "reached    " } else { "not reached" }));
+    let kept = limits.iter().all(|(_, standing)| *standing != Standing::NotReached);
+    for (limit, standing) in limits {
+        text.push_str(&format!("{} {limit}\n", standing.name()));
     }
     (text, kept)
 }
@@ -70,15 +97,15 @@ fn memory(measured: &Measured) -> Table {
     table
 }
 
-/// Each limit as a sentence, with whether it is kept.
-fn limits(comparison: &Comparison, measured: &Measured) -> Vec<(String, bool)> {
+/// Each limit as a sentence, with how it is kept.
+fn limits(comparison: &Comparison, measured: &Measured) -> Vec<(String, Standing)> {
     let baseline = measured.rounds(&comparison.baseline.name);
     let mut limits = Vec::new();
     for ratio in &comparison.ratios {
         let found = stats::ratio(measured.rounds(&ratio.of), measured.rounds(&ratio.to), baseline);
         let Some(at_most) = ratio.at_most else { continue };
         let sentence = format!("{} costs {} × {}, at most {at_most}", ratio.of, shown(found, 2), ratio.to);
-        limits.push((sentence, found.value <= at_most));
+        limits.push((sentence, Standing::of(found, at_most)));
     }
     let growth = |resident: &Resident| resident.growth();
     let of_baseline = measured.memory.first().map_or(0, growth).max(0);
@@ -89,7 +116,7 @@ fn limits(comparison: &Comparison, measured: &Measured) -> Vec<(String, bool)> {
                 "{} grows by {grown} KiB more than {} between {FEW} and {} requests, at most {at_most}",
                 resident.name, comparison.baseline.name, measured.many
             );
-            limits.push((sentence, grown <= at_most));
+            limits.push((sentence, if grown <= at_most { Standing::Reached } else { Standing::NotReached }));
         }
     }
     limits
@@ -165,6 +192,14 @@ memory: { of: [ours], growth_at_most_kib: 100 }",
             let line = text.lines().find(|line| line.starts_with("not reached")).unwrap_or_default();
             assert!(!kept && line.contains(wrong), "{text}");
         }
+    }
+
+    #[test]
+    fn a_limit_within_the_range_of_a_noisy_figure_is_neither_kept_nor_broken() {
+        let figure = |low| Estimate { value: 3.1, low, high: 9.0 };
+        assert_eq!(Standing::of(figure(2.9), 3.1), Standing::Reached);
+        assert_eq!(Standing::of(figure(2.9), 3.0), Standing::Unsure);
+        assert_eq!(Standing::of(figure(3.05), 3.0), Standing::NotReached);
     }
 
     #[test]

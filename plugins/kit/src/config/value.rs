@@ -3,7 +3,7 @@
 use serde::{
     Deserializer,
     de::{
-        DeserializeOwned, DeserializeSeed, EnumAccess, IntoDeserializer, MapAccess, SeqAccess, VariantAccess, Visitor,
+        DeserializeOwned, DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor,
         value::StrDeserializer,
     },
     forward_to_deserialize_any,
@@ -186,14 +186,6 @@ impl<'de> Deserializer<'de> for Value {
     }
 
     forward_to_deserialize_any! { i128 u128 bytes byte_buf unit unit_struct tuple tuple_struct ignored_any }
-}
-
-impl IntoDeserializer<'_, ConfigError> for Value {
-    type Deserializer = Self;
-
-    fn into_deserializer(self) -> Self {
-        self
-    }
 }
 
 struct Entries(std::vec::IntoIter<Value>, usize);

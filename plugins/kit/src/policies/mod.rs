@@ -187,8 +187,7 @@ impl<P: Policy> Policies<P> {
         self.rules.match_head(head)
     }
 
-    /// Chooses. The second value is a line for the proxy's log, the first time that metadata which
-    /// can't be followed is met.
+    /// Chooses. The second value is a line for the proxy's log where metadata can't be followed.
     pub fn choose(&mut self, host: &mut impl Host, heads: &HeadMatches) -> (Choice<P>, Option<String>) {
         if self.per_route == Switch::On {
             for property in [RouteProperty::RouteMetadata, RouteProperty::VirtualHostMetadata] {
@@ -196,7 +195,13 @@ impl<P: Policy> Policies<P> {
                 match protobuf::namespace(&metadata, &self.namespace) {
                     Ok(None) => {}
                     Ok(Some(entry)) => return self.follow(host, heads, entry),
-                    Err(protobuf::Malformed) => return (Choice::Refused(reason::OVERRIDE_INVALID), None),
+                    Err(protobuf::Malformed) => {
+                        let error = ConfigError::new(
+                            "is spelt otherwise in the route or virtual host, stands under typed_filter_metadata, or \
+                             can't be read; spell it so, under filter_metadata",
+                        );
+                        return (Choice::Refused(reason::OVERRIDE_INVALID), Some(self.line(&error)));
+                    }
                 }
             }
         }

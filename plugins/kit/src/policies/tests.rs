@@ -309,6 +309,15 @@ fn malformed_or_oversized_metadata_is_refused() {
 }
 
 #[test]
+fn a_namespace_that_is_meant_and_missed_is_refused_and_the_log_says_how_to_spell_it() {
+    let mut edge = Edge::new(r#""default_policy": "red""#);
+    edge.proxy.set("virtual host metadata", "Portcullis.paint", &[("policy", text("blue"))]);
+    assert_eq!(edge.get(), refused("override_invalid"));
+    let [line] = &edge.proxy.log[..] else { panic!("{:?}", edge.proxy.log) };
+    assert!(line.starts_with("metadata portcullis.paint: is spelt otherwise"), "{line}");
+}
+
+#[test]
 fn a_flood_of_wrong_metadata_writes_few_lines_and_counts_the_rest() {
     let mut edge = Edge::new(r#""default_policy": "red""#);
     for round in 0..100 {
