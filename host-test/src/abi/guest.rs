@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
-use crate::world::{Exchange, Shared, metrics::Defined};
+use crate::world::{Exchange, Shared, callouts::Answer, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,8 @@ pub const ROOT: u32 = 1;
 
 pub struct Guest {
     pub world: Shared,
+    /// The VM's number in the world.
+    pub vm: u32,
     pub metrics: Defined,
     pub memory: Option<Memory>,
     pub allocator: Option<TypedFunc<u32, u32>>,
@@ -32,14 +34,20 @@ pub struct Guest {
     pub context: u32,
     /// The context that the guest chose instead, until the callback ends.
     pub effective: Option<u32>,
+    /// The answer to a callout, while its callback runs.
+    pub answer: Option<Answer>,
+    /// What `proxy_get_status` tells.
+    pub status: (u32, String),
     /// How often each call was made.
     pub calls: BTreeMap<&'static str, u64>,
 }
 
 impl Guest {
     pub fn new(world: Shared, limits: StoreLimits) -> Self {
+        let vm = world.borrow_mut().next_vm();
         Self {
             world,
+            vm,
             metrics: Defined::default(),
             memory: None,
             allocator: None,
@@ -48,6 +56,8 @@ impl Guest {
             allocating: false,
             context: ROOT,
             effective: None,
+            answer: None,
+            status: (0, String::new()),
             calls: BTreeMap::new(),
         }
     }
@@ -55,6 +65,6 @@ impl Guest {
     /// The stream whose context is in effect; `None` for the root context.
     pub fn exchange(&self) -> Option<Rc<RefCell<Exchange>>> {
         let id = self.effective.unwrap_or(self.context);
-        self.world.borrow().exchanges.get(&id).cloned()
+        self.world.borrow().exchanges.get(&(self.vm, id)).cloned()
     }
 }

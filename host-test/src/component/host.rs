@@ -15,6 +15,8 @@ pub struct Guest {
     pub world: Shared,
     pub metrics: Defined,
     pub limits: StoreLimits,
+    /// The instance's number in the world.
+    pub vm: u32,
     /// The stream whose verdict is asked for.
     pub exchange: Option<u32>,
     /// Whether `configure` runs.
@@ -23,7 +25,7 @@ pub struct Guest {
 
 impl Guest {
     fn current(&self) -> Option<Rc<RefCell<Exchange>>> {
-        self.world.borrow().exchanges.get(&self.exchange?).cloned()
+        self.world.borrow().exchanges.get(&(self.vm, self.exchange?)).cloned()
     }
 }
 

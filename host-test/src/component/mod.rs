@@ -11,10 +11,10 @@ use anyhow::Context;
 
 use self::policy::Policy;
 use crate::{
-    outcome::Outcome,
+    outcome::{Outcome, Play},
     scenario::Scenario,
     vm::Limits,
-    world::{World, flow},
+    world::{Shared, World, proxy::Proxy, stream::Filter},
 };
 
 /// Runs a scenario on the component in a file.
@@ -23,10 +23,15 @@ pub fn run(component: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
     let component = policy::load(&bytes).with_context(|| format!("{} is no head-policy", component.display()))?;
     let world = World::of(scenario);
     let limits = Limits::default();
-    let configured = Policy::start(&component, &world, limits)?;
+    let around = Shared::clone(&world);
+    let start = move |_: usize| {
+        let policy = Policy::start(&component, &around, limits).map_err(|error| format!("{error:#}"))??;
+        Ok(Box::new(policy) as Box<dyn Filter>)
+    };
+    let started = Proxy::start(Shared::clone(&world), 1, scenario.given.workers as usize, Box::new(start));
     let mut outcome = Outcome { startup_log: world.borrow_mut().logs.take(), ..Outcome::default() };
-    let mut policy = match configured {
-        Ok(policy) => policy,
+    let mut proxy = match started {
+        Ok(proxy) => proxy,
         Err(reason) => {
             let lines: Vec<&str> = outcome.startup_log.iter().map(String::as_str).chain([reason.as_str()]).collect();
             return Ok(Outcome { refused: Some(lines.join("\n")), ..outcome });
@@ -34,13 +39,7 @@ pub fn run(component: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
     };
     for (index, step) in scenario.steps.iter().enumerate() {
         for cut in step.cuts() {
-            let mut play = flow::play(&world, &mut policy, step, cut);
-            play.step = index;
-            outcome.plays.push(play);
-            if policy.trapped() {
-                policy = Policy::start(&component, &world, limits)?
-                    .map_err(|reason| anyhow::anyhow!("after a trap the policy doesn't start again: {reason}"))?;
-            }
+            outcome.plays.push(Play { step: index, ..proxy.play(step, cut) });
         }
     }
     Ok(outcome)

@@ -22,10 +22,10 @@ use crate::{
     vm::{self, Limits},
     world::{
         Exchange, Headers, Shared, Side,
-        flow::{Filter, Trap},
         maps::Map,
         metrics::Defined,
         reply::Reply,
+        stream::{Filter, Trap},
     },
 };
 
@@ -56,7 +56,6 @@ pub struct Policy {
     limits: Limits,
     exchanges: HashMap<u32, ResourceAny>,
     next: u32,
-    trapped: bool,
 }
 
 impl Policy {
@@ -68,6 +67,7 @@ impl Policy {
     ) -> anyhow::Result<Result<Self, String>> {
         let guest = Guest {
             world: Shared::clone(world),
+            vm: world.borrow_mut().next_vm(),
             metrics: Defined::default(),
             limits: StoreLimitsBuilder::new().memory_size(limits.memory).build(),
             exchange: None,
@@ -83,12 +83,7 @@ impl Policy {
             Err(error) => Err(format!("configure failed: {}", error.root_cause())),
         };
         store.data_mut().configuring = false;
-        Ok(taken.map(|()| Self { store, policy, limits, exchanges: HashMap::new(), next: 2, trapped: false }))
-    }
-
-    /// Whether the instance is of no more use.
-    pub fn trapped(&self) -> bool {
-        self.trapped
+        Ok(taken.map(|()| Self { store, policy, limits, exchanges: HashMap::new(), next: 2 }))
     }
 
     fn call<T, F>(&mut self, id: u32, callback: &str, call: F) -> Result<T, Trap>
@@ -100,19 +95,22 @@ impl Policy {
             Some(exchange) => call(&self.policy, &mut self.store, *exchange),
             None => Err(wasmtime::Error::msg("the exchange has ended")),
         });
-        self.trapped |= answer.is_err();
         answer.map_err(|error| trap(callback, &error))
     }
 
     /// What the filter's exchange is in the world.
     fn with<T>(&self, id: u32, read: impl FnOnce(&mut Exchange) -> T) -> Option<T> {
-        let exchange = self.store.data().world.borrow().exchanges.get(&id).cloned()?;
+        let exchange = self.store.data().world.borrow().exchanges.get(&(self.store.data().vm, id)).cloned()?;
         let mut exchange = exchange.borrow_mut();
         Some(read(&mut exchange))
     }
 }
 
 impl Filter for Policy {
+    fn vm(&self) -> u32 {
+        self.store.data().vm
+    }
+
     fn next_id(&mut self) -> u32 {
         let id = self.next;
         self.next += 1;
@@ -125,7 +123,6 @@ impl Filter for Policy {
             .store
             .set_fuel(self.limits.fuel)
             .and_then(|()| self.policy.portcullis_policy_head_filter().exchange().call_constructor(&mut self.store));
-        self.trapped |= exchange.is_err();
         self.exchanges.insert(id, exchange.map_err(|error| trap("exchange", &error))?);
         Ok(())
     }
@@ -160,7 +157,6 @@ impl Filter for Policy {
     fn done(&mut self, id: u32) -> Result<(), Trap> {
         let Some(exchange) = self.exchanges.remove(&id) else { return Ok(()) };
         let dropped = exchange.resource_drop(&mut self.store);
-        self.trapped |= dropped.is_err();
         dropped.map_err(|error| trap("exchange", &error))
     }
 }

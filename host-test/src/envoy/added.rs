@@ -12,7 +12,7 @@ const OF_THE_CONNECTION: [&str; 5] = ["connection", "host", "keep-alive", "proxy
 
 /// What the upstream received, without what wasn't the client's or a filter's.
 pub fn strip_request(message: &mut Message, step: &Step) {
-    let written = |name: &str| names(&step.request.headers, name);
+    let written = |name: &str| names(&step.request().headers, name);
     strip(message, written("content-length"));
     if !written("x-forwarded-proto") {
         message.headers.retain(|(name, value)| name != "x-forwarded-proto" || value != b"http");

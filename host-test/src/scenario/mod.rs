@@ -2,9 +2,11 @@
 //! One YAML file, many hosts. `schema.json` beside this crate's manifest describes the format.
 
 pub mod bytes;
+pub mod callout;
 pub mod expect;
 pub mod headers;
 pub mod load;
+pub mod span;
 pub mod step;
 
 use std::{collections::BTreeMap, path::PathBuf};
@@ -15,10 +17,12 @@ use serde_json::{Map, Value};
 
 pub use self::{
     bytes::Bytes,
+    callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
     headers::HeaderLines,
     load::{load, load_folder},
-    step::{Body, Reply, Request, Response, Step},
+    span::Span,
+    step::{Body, Part, Peer, Reply, Request, Response, Step},
 };
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -87,7 +91,7 @@ impl std::fmt::Display for HostKind {
 }
 
 /// What stands around the filter before the first step.
-#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Given {
     /// The route that requests take.
@@ -98,6 +102,46 @@ pub struct Given {
     pub reroute: Option<Place>,
     /// The protocol on both sides of the proxy.
     pub protocol: Protocol,
+    /// Clusters that the filter may call, each with its answers in order; the last one is repeated.
+    pub clusters: BTreeMap<String, Vec<CalloutAnswer>>,
+    /// The filter's `failure_policy`.
+    pub failure_policy: FailurePolicy,
+    /// The filter's `allow_on_headers_stop_iteration`: holding a head holds the head alone.
+    pub allow_on_headers_stop_iteration: bool,
+    /// The listener's and the cluster's `per_connection_buffer_limit_bytes`.
+    pub buffer_limit: usize,
+    /// How many workers the proxy has. Envoy itself chooses which of them takes a connection, so a
+    /// scenario with more than one isn't played there.
+    pub workers: u32,
+}
+
+impl Default for Given {
+    fn default() -> Self {
+        Self {
+            route: Place::default(),
+            virtual_host: Place::default(),
+            reroute: None,
+            protocol: Protocol::default(),
+            clusters: BTreeMap::new(),
+            failure_policy: FailurePolicy::default(),
+            allow_on_headers_stop_iteration: true,
+            buffer_limit: 1 << 20,
+            workers: 1,
+        }
+    }
+}
+
+/// What a trap means to requests: Envoy's `failure_policy`. Envoy's own default is `fail_closed`.
+#[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum FailurePolicy {
+    /// Refused; a new VM a second later.
+    #[default]
+    FailReload,
+    /// Refused for ever.
+    FailClosed,
+    /// Passed on unfiltered for ever.
+    FailOpen,
 }
 
 /// A route or a virtual host.

@@ -1,23 +1,46 @@
 //! What one step of a scenario sends, and who answers it.
 
+use std::sync::LazyLock;
+
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{bytes::Bytes, expect::Expect, headers::HeaderLines};
+use super::{bytes::Bytes, expect::Expect, headers::HeaderLines, span::Span};
 use crate::outcome::Cut;
 
-/// One request, its answer, and what must be seen of both.
+/// One request, its answer, and what must be seen of both. A step with a `stream` leaves its exchange
+/// open for later steps of the same name; one that only lets time pass sends nothing.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
     /// What this step shows, where the scenario's own sentence doesn't say it.
     #[serde(default)]
     pub name: Option<String>,
+    /// Names the exchange, which stays open until it ends. Then nothing is sent or answered but what
+    /// the steps of that name say.
     #[serde(default)]
-    pub request: Request,
+    pub stream: Option<String>,
+    /// The worker that takes the request, from 1.
+    #[serde(default = "one")]
+    pub worker: u32,
+    /// So much time passes first.
+    #[serde(default)]
+    pub pass: Option<Span>,
+    /// Default: `GET /`.
+    #[serde(default)]
+    pub request: Option<Request>,
+    /// More of the request of a named stream.
+    #[serde(default)]
+    pub send: Option<Part>,
     /// What the upstream answers. Default: 200 without a body.
     #[serde(default)]
     pub response: Option<Response>,
+    /// More of the answer of a named stream.
+    #[serde(default)]
+    pub respond: Option<Part>,
+    /// Who ends the exchange of a named stream, last of all.
+    #[serde(default)]
+    pub reset: Option<Peer>,
     /// A filter behind the one under test answers this itself; the upstream is never reached.
     #[serde(default)]
     pub reply: Option<Reply>,
@@ -33,10 +56,21 @@ pub struct Step {
 }
 
 impl Step {
+    /// The request, or `GET /`.
+    pub fn request(&self) -> &Request {
+        static DEFAULT: LazyLock<Request> = LazyLock::new(Request::default);
+        self.request.as_ref().unwrap_or(&DEFAULT)
+    }
+
+    /// Whether the step does more than let time pass.
+    pub fn acts(&self) -> bool {
+        self.pass.is_none() || self.stream.is_some() || self.request.is_some() || self.reply.is_some()
+    }
+
     /// How the bodies are cut each time that the step is played.
     pub fn cuts(&self) -> Vec<Cut> {
         let length = |body: Option<&Body>| body.map_or(0, |body| body.pieces().iter().map(Vec::len).sum());
-        let longest = length(self.request.body.as_ref())
+        let longest = length(self.request().body.as_ref())
             .max(length(self.response.as_ref().and_then(|response| response.body.as_ref())));
         let mut cuts = vec![Cut::AsWritten];
         if self.every_split {
@@ -60,6 +94,8 @@ pub struct Request {
     pub headers: HeaderLines,
     pub body: Option<Body>,
     pub trailers: HeaderLines,
+    /// The rest comes in a later step of this stream.
+    pub more: bool,
 }
 
 impl Default for Request {
@@ -71,6 +107,7 @@ impl Default for Request {
             headers: HeaderLines::default(),
             body: None,
             trailers: HeaderLines::default(),
+            more: false,
         }
     }
 }
@@ -82,11 +119,13 @@ pub struct Response {
     pub headers: HeaderLines,
     pub body: Option<Body>,
     pub trailers: HeaderLines,
+    /// The rest comes in a later step of this stream.
+    pub more: bool,
 }
 
 impl Default for Response {
     fn default() -> Self {
-        Self { status: 200, headers: HeaderLines::default(), body: None, trailers: HeaderLines::default() }
+        Self { status: 200, headers: HeaderLines::default(), body: None, trailers: HeaderLines::default(), more: false }
     }
 }
 
@@ -108,6 +147,23 @@ impl Body {
         };
         chunks.iter().map(|chunk| chunk.0.clone()).filter(|chunk| !chunk.is_empty()).collect()
     }
+}
+
+/// More of a message whose head was sent in an earlier step. Without `more` it ends.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Part {
+    pub body: Option<Body>,
+    pub trailers: HeaderLines,
+    pub more: bool,
+}
+
+/// Who ends an exchange before its time.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Peer {
+    Client,
+    Upstream,
 }
 
 /// A reply that a filter behind the one under test gives.

@@ -53,7 +53,7 @@ pub struct Difference {
 pub async fn play(process: &Process, port: u16, seen: &Seen, step: &Step) -> Result<Row> {
     let offset = process.log_offset();
     seen.take();
-    let exchange = client::send(port, Protocol::Http1, &step.request, Cut::AsWritten, Pace::default());
+    let exchange = client::send(port, Protocol::Http1, step.request(), Cut::AsWritten, Pace::default());
     let client = tokio::time::timeout(ANSWER_WITHIN, exchange).await.context("no answer")??;
     let exchange = seen.take();
     let records = records(process, offset).await;
@@ -61,7 +61,7 @@ pub async fn play(process: &Process, port: u16, seen: &Seen, step: &Step) -> Res
     let named = step.expect.reason.as_deref().and_then(|reason| reason.split_once('.'));
     let record = named.and_then(|(filter, _)| records.get(filter).cloned());
     let sent = Message {
-        headers: step.request.headers.0.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
+        headers: step.request().headers.0.iter().map(|(name, value)| (name.clone(), value.0.clone())).collect(),
         ..Message::default()
     };
     let to_upstream = exchange.as_ref().map(|exchange| difference(&sent, &exchange.request));
@@ -71,7 +71,7 @@ pub async fn play(process: &Process, port: u16, seen: &Seen, step: &Step) -> Res
     let play = Play { client, upstream, record, ..Play::default() };
     Ok(Row {
         promise: step.name.clone().unwrap_or_default(),
-        request: format!("{} {}", step.request.method, step.request.path),
+        request: format!("{} {}", step.request().method, step.request().path),
         status: play.client.as_ref().map_or("none".into(), |client| client.start.clone()),
         records,
         to_upstream,

@@ -7,7 +7,8 @@ use crate::{
     abi::{Guest, Stage, guest::ROOT},
     world::{
         Shared, Side,
-        flow::{Filter, Trap},
+        callouts::Answer,
+        stream::{Filter, Trap},
     },
 };
 
@@ -18,7 +19,6 @@ pub struct Instance {
     limits: Limits,
     fuel: u64,
     next: u32,
-    trapped: bool,
 }
 
 impl Instance {
@@ -38,7 +38,7 @@ impl Instance {
             .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
         store.data_mut().memory = Some(memory);
         store.data_mut().allocator = allocator;
-        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1, trapped: false };
+        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1 };
         vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
         let (on_start, on_configure) = {
             let world = world.borrow();
@@ -89,27 +89,15 @@ impl Instance {
         self.store.set_fuel(self.limits.fuel).map_err(|error| trap(error.to_string()))?;
         let answer = function.call(&mut self.store, arguments);
         self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
-        self.trapped |= answer.is_err();
         answer.map(Some).map_err(|error| trap(told(&error, self.limits)))
-    }
-
-    /// Whether the VM is of no more use.
-    pub fn trapped(&self) -> bool {
-        self.trapped
-    }
-
-    /// What was used since the last call.
-    pub fn take_counts(&mut self) -> Counts {
-        let calls = std::mem::take(&mut self.store.data_mut().calls);
-        Counts {
-            hostcalls: calls.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
-            fuel: std::mem::take(&mut self.fuel),
-            memory_bytes: self.memory.data_size(&self.store) as u64,
-        }
     }
 }
 
 impl Filter for Instance {
+    fn vm(&self) -> u32 {
+        self.store.data().vm
+    }
+
     fn next_id(&mut self) -> u32 {
         let id = self.next;
         self.next += 1;
@@ -152,6 +140,38 @@ impl Filter for Instance {
         // A stream ends whatever `on_done` answers.
         self.call::<_, u32>(id, "proxy_on_done", (id,))?;
         self.call::<_, ()>(id, "proxy_on_delete", (id,)).map(drop)
+    }
+
+    fn tick(&mut self) -> Result<(), Trap> {
+        self.call::<_, ()>(ROOT, "proxy_on_tick", (ROOT,)).map(drop)
+    }
+
+    fn queue_ready(&mut self, queue: u32) -> Result<(), Trap> {
+        self.call::<_, ()>(ROOT, "proxy_on_queue_ready", (ROOT, queue)).map(drop)
+    }
+
+    fn answered(&mut self, token: u32, answer: Answer) -> Result<(), Trap> {
+        let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        let (headers, body, trailers) =
+            (size(answer.headers.len()), size(answer.body.len()), size(answer.trailers.len()));
+        let guest = self.store.data_mut();
+        if let Some(status) = &answer.status {
+            guest.status.clone_from(status);
+        }
+        guest.answer = Some(answer);
+        let arguments = (ROOT, token, headers, body, trailers);
+        let returned = self.call::<_, ()>(ROOT, "proxy_on_http_call_response", arguments).map(drop);
+        self.store.data_mut().answer = None;
+        returned
+    }
+
+    fn take_counts(&mut self) -> Counts {
+        let calls = std::mem::take(&mut self.store.data_mut().calls);
+        Counts {
+            hostcalls: calls.into_iter().map(|(name, count)| (name.to_owned(), count)).collect(),
+            fuel: std::mem::take(&mut self.fuel),
+            memory_bytes: self.memory.data_size(&self.store) as u64,
+        }
     }
 }
 

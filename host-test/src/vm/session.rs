@@ -1,17 +1,14 @@
 //! A configured filter that plays one step after another.
 
-use wasmtime::InstancePre;
-
 use super::{
     instance::Instance,
     limits::{Counts, Limits},
     load,
 };
 use crate::{
-    abi::Guest,
-    outcome::{Cut, Message, Play},
+    outcome::{Cut, Play},
     scenario::{Scenario, Step},
-    world::{Shared, World, flow, logs::Level},
+    world::{Shared, World, proxy::Proxy, stream::Filter},
 };
 
 /// Why a module or its configuration was refused.
@@ -22,33 +19,31 @@ pub struct Refusal {
     pub log: Vec<String>,
 }
 
-/// A worker's VM with the world around it. It lives on, so that what a filter keeps, or leaks, over
-/// many requests can be seen.
+/// The proxy with its filter. It lives on, so that what a filter keeps, or leaks, over many requests
+/// can be seen.
 pub struct Session {
-    module: InstancePre<Guest>,
-    world: Shared,
-    limits: Limits,
-    /// `None` after a trap.
-    worker: Option<Instance>,
+    proxy: Proxy,
     startup_log: Vec<String>,
 }
 
 impl Session {
-    /// Starts the filter as an Envoy with one worker does: in a canary, which is dropped, in the main
-    /// thread's VM and in the worker's. `on_configure` runs three times.
+    /// Starts the filter as Envoy does.
     pub fn start(module: &[u8], scenario: &Scenario, limits: Limits) -> Result<Self, Refusal> {
         let world = World::of(scenario);
         let started = load::load(module).and_then(|module| {
-            let _canary = Instance::start(&module, &world, limits)?;
-            let _main = Instance::start(&module, &world, limits)?;
-            let worker = Instance::start(&module, &world, limits)?;
-            Ok((module, worker))
+            let around = Shared::clone(&world);
+            let start = move |_: usize| {
+                let vm = Instance::start(&module, &around, limits)?;
+                Ok(Box::new(vm) as Box<dyn Filter>)
+            };
+            let workers = scenario.given.workers as usize;
+            Proxy::start(Shared::clone(&world), 1, workers, Box::new(start))
         });
         let startup_log = world.borrow_mut().logs.take();
         match started {
-            Ok((module, mut worker)) => {
-                worker.take_counts();
-                Ok(Self { module, world, limits, worker: Some(worker), startup_log })
+            Ok(mut proxy) => {
+                proxy.take_counts(0);
+                Ok(Self { proxy, startup_log })
             }
             Err(message) => {
                 let reason = startup_log.iter().map(String::as_str).chain([message.as_str()]).collect::<Vec<_>>();
@@ -64,36 +59,12 @@ impl Session {
 
     /// The world, to move its clock or to read its store.
     pub fn world(&self) -> &Shared {
-        &self.world
+        self.proxy.world()
     }
 
     /// Plays a step once.
     pub fn play(&mut self, step: &Step, cut: Cut) -> (Play, Counts) {
-        let mut worker = match self.worker.take().map_or_else(|| self.reload(), Ok) {
-            Ok(worker) => worker,
-            Err(play) => return (*play, Counts::default()),
-        };
-        let play = flow::play(&self.world, &mut worker, step, cut);
-        let counts = worker.take_counts();
-        if !worker.trapped() {
-            self.worker = Some(worker);
-        }
-        (play, counts)
-    }
-
-    /// A new VM after a trap. Envoy waits a second before it makes one, and a scenario waits with it.
-    fn reload(&mut self) -> Result<Instance, Box<Play>> {
-        self.world.borrow_mut().clock.advance(1_000_000_000);
-        Instance::start(&self.module, &self.world, self.limits)
-            .map(|mut worker| {
-                worker.take_counts();
-                worker
-            })
-            .map_err(|message| {
-                let mut world = self.world.borrow_mut();
-                world.logs.write(Level::Error, &message);
-                let client = Message { start: "503".into(), complete: true, ..Message::default() };
-                Box::new(Play { client: Some(client), log: world.logs.take(), ..Play::default() })
-            })
+        let play = self.proxy.play(step, cut);
+        (play, self.proxy.take_counts(0))
     }
 }

@@ -18,6 +18,11 @@ impl Clock {
         self.0
     }
 
+    /// Moves on to a time, unless it is past.
+    pub fn reach(&mut self, time: u64) {
+        self.0 = self.0.max(time);
+    }
+
     pub fn advance(&mut self, nanoseconds: u64) {
         self.0 = self.0.saturating_add(nanoseconds);
     }

@@ -56,6 +56,8 @@ pub struct Exchange {
     pub reply: Option<Reply>,
     /// Which messages the callback that runs has resumed.
     pub resumed: [bool; 2],
+    /// Whether the filter cuts the stream off.
+    pub closed: bool,
     /// By the name that the filter gave, its parts joined by NUL; Envoy puts `wasm.` in front.
     pub filter_state: HashMap<Vec<u8>, Vec<u8>>,
     /// Whether a later filter has changed the route.
@@ -92,6 +94,7 @@ impl Exchange {
             end_of_stream: false,
             reply: None,
             resumed: [false; 2],
+            closed: false,
             filter_state: HashMap::new(),
             rerouted: false,
             began,
@@ -135,12 +138,12 @@ impl Exchange {
         Ok(())
     }
 
-    /// Whether the callback that just ended resumed its message.
+    /// Whether this message was resumed since the last call.
     pub fn take_resumed(&mut self, side: Side) -> bool {
-        let [request, response] = std::mem::take(&mut self.resumed);
-        match side {
+        let [request, response] = &mut self.resumed;
+        std::mem::take(match side {
             Side::Request => request,
             Side::Response => response,
-        }
+        })
     }
 }

@@ -19,8 +19,8 @@ use super::{
 pub enum Map {
     Headers(Side),
     Trailers(Side),
-    /// Of a callout's answer; there is none yet.
-    Callout,
+    /// A map of a callout's answer, by its own number. It is read from the answer, never from a stream.
+    Callout(u32),
 }
 
 impl Map {
@@ -30,7 +30,7 @@ impl Map {
             1 => Self::Trailers(Side::Request),
             2 => Self::Headers(Side::Response),
             3 => Self::Trailers(Side::Response),
-            4..=7 => Self::Callout,
+            4..=7 => Self::Callout(number),
             _ => return Err(Status::BadArgument),
         })
     }
@@ -44,7 +44,7 @@ impl Exchange {
             Map::Trailers(side) => {
                 (&self.half(side).trailers, self.half(side).trailers_open || (log && side == Side::Response))
             }
-            Map::Callout => return Err(Status::BadArgument),
+            Map::Callout(_) => return Err(Status::BadArgument),
         };
         match headers {
             Some(headers) if open => Ok(headers),
@@ -74,7 +74,7 @@ impl Exchange {
                 let half = self.half_mut(side);
                 (&mut half.trailers, half.trailers_open)
             }
-            Map::Callout => return Err(Status::BadArgument),
+            Map::Callout(_) => return Err(Status::BadArgument),
         };
         headers.as_mut().filter(|_| open).ok_or(Status::BadArgument)
     }

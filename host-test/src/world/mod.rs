@@ -3,12 +3,13 @@
 //!
 //! 1. A [`World`] outlives the filter's VMs, as Envoy's process does: clock, store, stats, log.
 //! 2. An [`Exchange`] is one request with its response, as this filter sees it.
-//! 3. [`flow`] plays a step of a scenario through a [`flow::Filter`] in Envoy's order of callbacks.
+//! 3. A [`stream`] takes an exchange through a chain of filters in Envoy's order of callbacks; the
+//!    [`proxy`] holds the filters' VMs, the streams in flight, and lets time pass.
 
 pub mod body;
+pub mod callouts;
 pub mod clock;
 pub mod exchange;
-pub mod flow;
 pub mod headers;
 pub mod logs;
 pub mod maps;
@@ -16,10 +17,13 @@ pub mod metrics;
 pub mod pairs;
 pub mod properties;
 pub mod protobuf;
+pub mod proxy;
 pub mod random;
 pub mod reply;
 pub mod status;
 pub mod store;
+pub mod stream;
+pub mod timers;
 pub mod value;
 pub mod wire;
 
@@ -30,6 +34,7 @@ use std::{
 };
 
 pub use self::{
+    callouts::Callouts,
     clock::Clock,
     exchange::{Exchange, Phase, Side},
     headers::Headers,
@@ -38,6 +43,7 @@ pub use self::{
     random::Random,
     status::Status,
     store::Store,
+    timers::Timers,
 };
 use crate::scenario::{Encoding, Given, Scenario};
 
@@ -61,10 +67,12 @@ pub struct World {
     pub environment: BTreeMap<String, String>,
     /// The plugin under test: its `root_id`, and the name of its record.
     pub plugin: String,
-    /// What the filter last asked for, in milliseconds; 0 stops the ticks.
-    pub tick_period: u32,
-    /// The streams of the worker by context id.
-    pub exchanges: HashMap<u32, Rc<RefCell<Exchange>>>,
+    pub callouts: Callouts,
+    pub timers: Timers,
+    /// The streams in flight by VM and context.
+    pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
+    /// How many VMs were made.
+    vms: u32,
 }
 
 impl World {
@@ -83,6 +91,12 @@ impl World {
             plugin: scenario.plugin.clone(),
             ..Self::default()
         }))
+    }
+
+    /// A number for a new VM.
+    pub fn next_vm(&mut self) -> u32 {
+        self.vms += 1;
+        self.vms
     }
 
     /// The name under which this filter leaves its record in filter state.

@@ -9,5 +9,6 @@ pub enum Status {
     SerializationFailure = 3,
     InvalidMemoryAccess = 6,
     CasMismatch = 8,
+    InternalFailure = 10,
     Unimplemented = 12,
 }

@@ -130,9 +130,8 @@ pub fn head(headers: &Headers) -> Message {
     Message { start, headers, ..Message::default() }
 }
 
-/// The head that the upstream receives, without what the connection manager added to the client's.
-pub fn upstream(headers: &Headers, request: &Request) -> Message {
-    let mut message = head(headers);
+/// What the upstream receives, without what the connection manager added to the client's request.
+pub fn without_added(mut message: Message, request: &Request) -> Message {
     if !request.headers.0.iter().any(|(name, _)| name == "x-forwarded-proto") {
         message.headers.retain(|(name, value)| name != "x-forwarded-proto" || value != b"http");
     }

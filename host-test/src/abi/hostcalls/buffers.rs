@@ -31,6 +31,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 
 fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let guest = call.guest();
+    if let (4, Some(answer)) = (buffer, &guest.answer) {
+        return Ok(answer.body.clone());
+    }
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
     Ok(call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?)

@@ -12,12 +12,20 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_get_header_map_value(|call, map: u32, name: u32, name_size: u32, value: u32, value_size: u32| {
             let (map, name) = (Map::from_number(map)?, call.bytes(name, name_size)?);
+            if let (Map::Callout(part), Some(answer)) = (map, &call.guest().answer) {
+                let found = answer.value(part, &name).ok_or(Status::NotFound)?;
+                return call.give(&found, value, value_size);
+            }
             let exchange = call.exchange()?;
             let found = exchange.borrow().value(map, &name).map(<[u8]>::to_vec)?;
             call.give(&found, value, value_size)
         });
         proxy_get_header_map_pairs(|call, map: u32, value: u32, value_size: u32| {
             let map = Map::from_number(map)?;
+            if let (Map::Callout(part), Some(answer)) = (map, &call.guest().answer) {
+                let pairs = answer.pairs(part);
+                return call.give(&pairs, value, value_size);
+            }
             let pairs = call.guest().exchange().map(|exchange| exchange.borrow().pairs(map));
             call.give(&pairs.unwrap_or_default(), value, value_size)
         });

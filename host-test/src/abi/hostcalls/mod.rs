@@ -1,6 +1,7 @@
 //! What a module can import, by noun.
 
 mod buffers;
+mod callouts;
 mod headers;
 mod log;
 mod metrics;
@@ -20,6 +21,7 @@ use super::Guest;
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     buffers::add(&mut linker)?;
+    callouts::add(&mut linker)?;
     headers::add(&mut linker)?;
     log::add(&mut linker)?;
     metrics::add(&mut linker)?;

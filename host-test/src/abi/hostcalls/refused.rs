@@ -10,18 +10,15 @@ use crate::{
 
 /// Calls of `env` that answer a status, with the number of their arguments, all `i32`.
 const UNPLAYED: &[(&str, usize)] = &[
-    ("proxy_http_call", 10),
     ("proxy_grpc_call", 12),
     ("proxy_grpc_stream", 9),
     ("proxy_grpc_send", 4),
     ("proxy_grpc_close", 1),
     ("proxy_grpc_cancel", 1),
-    ("proxy_get_status", 3),
     ("proxy_register_shared_queue", 3),
     ("proxy_resolve_shared_queue", 5),
     ("proxy_enqueue_shared_queue", 3),
     ("proxy_dequeue_shared_queue", 3),
-    ("proxy_close_stream", 1),
     ("envoy_resolve_dns", 3),
 ];
 

@@ -12,11 +12,24 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_continue_stream(|call, stream: u32| continue_stream(call, stream));
         proxy_set_effective_context(|call, id: u32| {
-            if id != 0 && id != ROOT && !call.world(|world| world.exchanges.contains_key(&id)) {
+            let vm = call.guest().vm;
+            if id != 0 && id != ROOT && !call.world(|world| world.exchanges.contains_key(&(vm, id))) {
                 return Err(Status::BadArgument.into());
             }
             call.guest().effective = (id != 0).then_some(id);
             Ok(())
+        });
+        proxy_close_stream(|call, stream: u32| {
+            match stream {
+                0 | 1 => {
+                    if let Some(exchange) = call.guest().exchange() {
+                        exchange.borrow_mut().closed = true;
+                    }
+                    Ok(())
+                }
+                2 | 3 => Ok(()),
+                _ => Err(Status::BadArgument.into()),
+            }
         });
         // No root context is shutting down, so nobody waits for this.
         proxy_done(|_call| Err(Status::NotFound.into()));

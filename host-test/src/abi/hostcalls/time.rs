@@ -12,7 +12,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put(time, &now.to_le_bytes())
         });
         proxy_set_tick_period_milliseconds(|call, period: u32| {
-            call.world(|world| world.tick_period = period);
+            let vm = call.guest().vm;
+            call.world(|world| world.timers.set(vm, world.clock.now(), period));
             Ok(())
         });
     }

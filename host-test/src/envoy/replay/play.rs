@@ -49,7 +49,7 @@ impl Host {
         let upstream_pace = Pace::new(admin, format!("cluster.{}.upstream_cx_rx_bytes_total", stage.name));
         upstream.prepare(step.response.clone().unwrap_or_default(), cut, upstream_pace);
 
-        let exchange = client::send(port, stage.scenario.given.protocol, &step.request, cut, downstream);
+        let exchange = client::send(port, stage.scenario.given.protocol, step.request(), cut, downstream);
         let exchange = tokio::time::timeout(EXCHANGE_WITHIN, exchange).await;
         let mut client = exchange.with_context(|| format!("no answer within {} s", EXCHANGE_WITHIN.as_secs()))??;
         let mut upstream = upstream.received().await;

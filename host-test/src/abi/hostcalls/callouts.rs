@@ -1,0 +1,31 @@
+//! Calls to other clusters.
+
+use wasmtime::Linker;
+
+use super::calls;
+use crate::{abi::Guest, world::pairs};
+
+pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
+    calls! { linker;
+        proxy_http_call(
+            |call, cluster: u32, cluster_size: u32, headers: u32, headers_size: u32, body: u32, body_size: u32, trailers: u32, trailers_size: u32, timeout: u32, token: u32| {
+                let cluster = call.bytes(cluster, cluster_size)?;
+                let headers = pairs::deserialise(&call.bytes(headers, headers_size)?);
+                call.bytes(body, body_size)?;
+                call.bytes(trailers, trailers_size)?;
+                let vm = call.guest().vm;
+                let made = call.world(|world| {
+                    let (cluster, now) = (String::from_utf8_lossy(&cluster), world.clock.now());
+                    world.callouts.http(&world.given.clusters, now, vm, &cluster, &headers, timeout)
+                })?;
+                call.put_number(token, made)
+            }
+        );
+        proxy_get_status(|call, code: u32, message: u32, message_size: u32| {
+            let (number, text) = call.guest().status.clone();
+            call.put_number(code, number)?;
+            call.give(text.as_bytes(), message, message_size)
+        });
+    }
+    Ok(())
+}

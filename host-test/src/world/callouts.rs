@@ -1,0 +1,160 @@
+//! Calls that filters make to other clusters, and the declared answers.
+//!
+//! 1. A call to a cluster that isn't there, or without `:method`, `:path` and `:authority`, is a bad
+//!    argument; one to a cluster without a host fails at once. Neither is answered later.
+//! 2. Failures look like answers: 504 after the time-out, 503 where the connection is refused or reset.
+//!    Only a reset behind the answer's head gives no headers at all, and a status beside it.
+//! 3. The answer goes to the root context of the VM that called, also when the stream is gone.
+//! 4. Tokens count by VM: 4, 8, … for HTTP.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{
+    pairs::{self, Pairs},
+    status::Status,
+};
+use crate::scenario::{CalloutAnswer, Trouble};
+
+/// What comes back of a callout.
+#[derive(Clone, Debug, Default)]
+pub struct Answer {
+    pub headers: Pairs,
+    pub body: Vec<u8>,
+    pub trailers: Pairs,
+    /// What `proxy_get_status` tells from now on, where the answer changes it.
+    pub status: Option<(u32, String)>,
+}
+
+impl Answer {
+    /// The map of that number: 6 holds the headers, 7 the trailers.
+    fn map(&self, number: u32) -> &Pairs {
+        static NONE: Pairs = Vec::new();
+        match number {
+            6 => &self.headers,
+            7 => &self.trailers,
+            _ => &NONE,
+        }
+    }
+
+    /// The first value of a name in a map.
+    pub fn value(&self, map: u32, name: &[u8]) -> Option<Vec<u8>> {
+        let found = self.map(map).iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone())
+    }
+
+    /// All lines of a map, serialised.
+    pub fn pairs(&self, map: u32) -> Vec<u8> {
+        let lines = self.map(map);
+        if lines.is_empty() {
+            return Vec::new();
+        }
+        pairs::serialise(lines.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
+    }
+}
+
+/// An answer that is on its way.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    pub vm: u32,
+    pub token: u32,
+    /// Nanoseconds since the epoch.
+    pub due: u64,
+    pub answer: Answer,
+}
+
+#[derive(Debug, Default)]
+pub struct Callouts {
+    pending: Vec<Pending>,
+    /// How many calls each VM made.
+    made: HashMap<u32, u32>,
+    /// How many calls each cluster received.
+    received: HashMap<String, usize>,
+}
+
+const MILLISECOND: u64 = 1_000_000;
+
+impl Callouts {
+    /// Makes a call and gives its token.
+    pub fn http(
+        &mut self,
+        clusters: &BTreeMap<String, Vec<CalloutAnswer>>,
+        now: u64,
+        vm: u32,
+        cluster: &str,
+        headers: &Pairs,
+        timeout_ms: u32,
+    ) -> Result<u32, Status> {
+        let answers = clusters.get(cluster).ok_or(Status::BadArgument)?;
+        let has = |wanted: &[u8]| headers.iter().any(|(name, _)| name == wanted);
+        if !(has(b":method") && has(b":path") && has(b":authority")) {
+            return Err(Status::BadArgument);
+        }
+        let received = self.received.entry(cluster.to_owned()).or_default();
+        // The last answer is given to every further call.
+        let answer = answers.get(*received).or(answers.last());
+        *received += 1;
+        let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
+            return Err(Status::InternalFailure);
+        };
+        let made = self.made.entry(vm).or_default();
+        *made += 1;
+        let token = *made * 4;
+        let timeout = u64::from(timeout_ms) * MILLISECOND;
+        let after = match answer.trouble {
+            Some(Trouble::Silence) => None,
+            _ => Some(answer.after.0),
+        };
+        let (after, answer) = match after {
+            Some(after) if timeout == 0 || after < timeout => (after, answered(answer)),
+            None if timeout == 0 => return Ok(token),
+            _ => (timeout, plain("504", "upstream request timeout")),
+        };
+        self.pending.push(Pending { vm, token, due: now.saturating_add(after), answer });
+        Ok(token)
+    }
+
+    /// When the next answer comes.
+    pub fn next_due(&self) -> Option<u64> {
+        self.pending.iter().map(|pending| pending.due).min()
+    }
+
+    /// The answer that is due, the earliest call first.
+    pub fn take_due(&mut self, now: u64) -> Option<Pending> {
+        let due = self.pending.iter().map(|pending| pending.due).min().filter(|due| *due <= now)?;
+        let place = self.pending.iter().position(|pending| pending.due == due)?;
+        Some(self.pending.remove(place))
+    }
+
+    /// Forgets what a VM that is gone still waits for.
+    pub fn forget(&mut self, vm: u32) {
+        self.pending.retain(|pending| pending.vm != vm);
+    }
+}
+
+fn answered(answer: &CalloutAnswer) -> Answer {
+    let lines = |lines: &crate::scenario::HeaderLines| super::wire::lines(lines);
+    match answer.trouble {
+        Some(Trouble::Refused) => plain(
+            "503",
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
+             transport failure reason: delayed connect error: Connection refused",
+        ),
+        Some(Trouble::Reset) => plain(
+            "503",
+            "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
+        ),
+        Some(Trouble::ResetAfterHeaders) => Answer { status: Some((11, "reset".into())), ..Answer::default() },
+        _ => {
+            let mut headers = vec![(b":status".to_vec(), answer.status.to_string().into_bytes())];
+            headers.extend(lines(&answer.headers));
+            Answer { headers, body: answer.body.0.clone(), trailers: lines(&answer.trailers), status: None }
+        }
+    }
+}
+
+/// What Envoy itself answers.
+fn plain(status: &str, body: &str) -> Answer {
+    let headers = [(":status", status), ("content-length", &body.len().to_string()), ("content-type", "text/plain")];
+    let headers = headers.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+    Answer { headers: headers.into(), body: body.as_bytes().to_vec(), ..Answer::default() }
+}

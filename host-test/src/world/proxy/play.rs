@@ -1,0 +1,63 @@
+//! A step, played once: what is done, and what is seen of it.
+
+use super::{Open, Proxy};
+use crate::{
+    outcome::{Cut, Message, Play},
+    scenario::{Protocol, Step},
+    world::wire,
+};
+
+impl Proxy {
+    /// Plays a step once.
+    pub fn play(&mut self, step: &Step, cut: Cut) -> Play {
+        let before = self.world.borrow().metrics.counters();
+        if let Some(time) = step.pass {
+            self.pass(time.0);
+        }
+        let name = step.stream.clone().unwrap_or_default();
+        if step.acts() {
+            self.exchange(&name, step, cut);
+        }
+        let mut play = self.open.get(&name).map(|open| self.seen(open)).unwrap_or_default();
+        if self.open.get(&name).is_some_and(|open| open.stream.ended) {
+            self.open.remove(&name);
+        }
+        let mut world = self.world.borrow_mut();
+        let mut metrics = world.metrics.counters();
+        for (name, value) in &mut metrics {
+            *value -= before.get(name).copied().unwrap_or(0);
+        }
+        metrics.retain(|_, grown| *grown != 0);
+        play.cut = cut;
+        play.metrics = metrics;
+        play.log = world.logs.take();
+        play
+    }
+
+    fn seen(&self, open: &Open) -> Play {
+        let world = self.world.borrow();
+        let http2 = world.given.protocol == Protocol::Http2;
+        let record = open.stream.state(world.record_name().as_bytes());
+        Play {
+            client: open.stream.client.clone().map(|client| received(client, open, http2)),
+            upstream: open.stream.upstream.clone().map(|upstream| {
+                let mut upstream = wire::framed(wire::without_added(upstream, &open.request), http2);
+                wire::unframed(&mut upstream, &[&open.request.headers]);
+                upstream
+            }),
+            record: record.map(|record| String::from_utf8_lossy(record).into_owned()),
+            ..Play::default()
+        }
+    }
+}
+
+/// What the client makes of what was sent.
+fn received(sent: Message, open: &Open, http2: bool) -> Message {
+    let bodiless = open.request.method == "HEAD" || matches!(&*sent.start, "204" | "304");
+    let mut client = if bodiless { sent } else { wire::framed(sent, http2) };
+    let step = &open.answered_by;
+    let written =
+        [step.response.as_ref().map(|response| &response.headers), step.reply.as_ref().map(|reply| &reply.headers)];
+    wire::unframed(&mut client, &written.into_iter().flatten().collect::<Vec<_>>());
+    client
+}

@@ -1,0 +1,93 @@
+//! What stands at both ends of the filters: the router before the upstream, the client.
+
+use super::{Halt, Run};
+use crate::{
+    outcome::Message,
+    world::{Side, reply::Reply, wire},
+};
+
+/// Without one of them Envoy's router can't send a request on.
+const REQUIRED: [&[u8]; 3] = [b":path", b":method", b":scheme"];
+
+impl Run<'_> {
+    /// A head that passed all filters.
+    pub(super) fn head_through(&mut self, side: Side, end: bool) -> Result<(), Halt> {
+        match side {
+            Side::Request => self.behind()?,
+            Side::Response => self.towards_client()?,
+        }
+        if end {
+            self.complete(side);
+        }
+        Ok(())
+    }
+
+    pub(super) fn body_through(&mut self, side: Side, data: Vec<u8>, end: bool) -> Result<(), Halt> {
+        if let Some(message) = self.receiver(side) {
+            message.body.extend(data);
+        }
+        if end {
+            self.complete(side);
+        }
+        Ok(())
+    }
+
+    pub(super) fn trailers_through(&mut self, side: Side) -> Result<(), Halt> {
+        let trailers = self.stream.direction(side).trailers.as_ref().map(wire::trailers).unwrap_or_default();
+        if let Some(message) = self.receiver(side) {
+            message.trailers = trailers;
+        }
+        self.complete(side);
+        Ok(())
+    }
+
+    /// A later filter changes the route or replies; else the router begins the upstream's request.
+    fn behind(&mut self) -> Result<(), Halt> {
+        self.stream.rerouted = true;
+        if let Some(reply) = &self.stream.behind.reply {
+            return Err(Halt::Replied(reply.clone()));
+        }
+        let headers = self.stream.request.headers.clone().unwrap_or_default();
+        if REQUIRED.iter().any(|name| headers.get(name).is_none()) {
+            return Err(Halt::Replied(Reply::plain(404, "", "route_not_found")));
+        }
+        self.stream.upstream = Some(wire::head(&headers));
+        Ok(())
+    }
+
+    /// Envoy sends no head without a status.
+    fn towards_client(&mut self) -> Result<(), Halt> {
+        let headers = self.stream.response.headers.clone().unwrap_or_default();
+        let status = headers.get(b":status").and_then(|status| std::str::from_utf8(status).ok()?.parse::<u16>().ok());
+        if status.is_none() {
+            return Err(Halt::Replied(Reply::plain(502, "missing required header: :status", "missing_status")));
+        }
+        self.stream.client = Some(wire::head(&headers));
+        Ok(())
+    }
+
+    /// The upstream ends its connection before it said all.
+    pub fn upstream_reset(&mut self) -> Result<(), Halt> {
+        if self.stream.response.headers.is_some() {
+            return Err(Halt::Cut);
+        }
+        let body = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
+        Err(Halt::Replied(Reply::plain(503, body, "upstream_reset_before_response_started{connection_termination}")))
+    }
+
+    fn complete(&mut self, side: Side) {
+        if let Some(message) = self.receiver(side) {
+            message.complete = true;
+        }
+        if side == Side::Response {
+            self.end();
+        }
+    }
+
+    fn receiver(&mut self, side: Side) -> Option<&mut Message> {
+        match side {
+            Side::Request => self.stream.upstream.as_mut(),
+            Side::Response => self.stream.client.as_mut(),
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! A response that somebody in the chain gives in the upstream's place.
+
+use super::{Halt, Run};
+use crate::world::{Side, reply::Reply, wire};
+
+impl Run<'_> {
+    pub(super) fn reply(&mut self, reply: Reply) -> Result<(), Halt> {
+        if self.stream.ended {
+            return Ok(());
+        }
+        if self.stream.client.is_some() {
+            // Too late to say anything else.
+            self.end();
+            return Ok(());
+        }
+        if self.stream.response.headers.is_some() {
+            self.direct(reply);
+            return Ok(());
+        }
+        self.stream.details = Some(reply.details());
+        self.stream.replied = true;
+        self.stream.request.buffered = None;
+        let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let bodiless = body.is_empty() || self.stream.head_request;
+        self.head(Side::Response, headers, bodiless)?;
+        // Within Envoy a reply is no HTTP/1 message: its only piece ends it.
+        if bodiless { Ok(()) } else { self.body(Side::Response, body, true) }
+    }
+
+    /// A reply that goes to the client past all filters.
+    fn direct(&mut self, reply: Reply) {
+        self.stream.details = Some(reply.details());
+        let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let mut message = wire::head(&headers);
+        self.stream.response.headers = Some(headers);
+        if !self.stream.head_request {
+            message.body = body;
+        }
+        message.complete = true;
+        self.stream.client = Some(message);
+        self.end();
+    }
+}
