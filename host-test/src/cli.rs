@@ -41,7 +41,7 @@ enum Command {
     },
     /// Run scenarios: configuration in, requests through, and what client and upstream see.
     Run {
-        /// Scenario files, or folders to search. Default: every plugin's.
+        /// Scenario files, or folders to search. Default: every plugin's, and the test host's own.
         paths: Vec<PathBuf>,
         /// What runs the filter.
         #[arg(long, value_enum, default_value_t = HostChoice::All)]
@@ -112,7 +112,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Run { paths, host, envoy } => {
             let workspace = Workspace::find()?;
             let built = build::build(&workspace)?;
-            let paths = if paths.is_empty() { vec![workspace.root.join("plugins")] } else { paths };
+            let paths = if paths.is_empty() { scenario::folders(&workspace.root) } else { paths };
             let reports = run::run(&built, &scenario::load(&paths)?, &host.kinds(), envoy.as_deref())?;
             let (text, passed) = report::human::render(&reports);
             print!("{text}");

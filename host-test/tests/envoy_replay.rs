@@ -28,7 +28,8 @@ fn play_under(capabilities: Option<&[&str]>, scenarios: &[&str]) -> Vec<Result<O
             scenario
         })
         .collect();
-    let module = |plugin: &str| -> Result<PathBuf> { Ok(MODULES.path().join(format!("{plugin}.wasm"))) };
+    let module =
+        |scenario: &Scenario| -> Result<PathBuf> { Ok(MODULES.path().join(format!("{}.wasm", scenario.plugin))) };
     let list: Option<Vec<String>> = capabilities.map(|list| list.iter().map(|name| name.to_string()).collect());
     let results = replay::run(&find(None, None).unwrap(), &module, &|_| list.clone(), &scenarios);
     assert_eq!(results.len(), scenarios.len());

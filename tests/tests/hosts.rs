@@ -8,12 +8,13 @@ use host_test::{
 #[test]
 fn every_scenario_passes_on_every_host_and_all_hosts_agree() {
     let (workspace, built) = tests::built();
-    let scenarios = scenario::load(&[workspace.root.join("plugins")]).unwrap();
+    let scenarios = scenario::load(&scenario::folders(&workspace.root)).unwrap();
     let hosts = [HostKind::Wasm, HostKind::Component, HostKind::Envoy];
     let reports = run::run(&built, &scenarios, &hosts, None).unwrap();
     let (text, passed) = report::human::render(&reports);
     assert!(passed, "{text}");
-    assert!(reports.len() >= scenarios.len() * hosts.len(), "{text}");
+    let played = hosts.iter().flat_map(|host| scenarios.iter().filter(|scenario| scenario.runs_on(*host)));
+    assert!(reports.len() >= played.count(), "{text}");
     for plugin in &built {
         assert!(scenarios.iter().any(|scenario| scenario.plugin == plugin.plugin), "{} has no scenario", plugin.plugin);
     }

@@ -1,5 +1,5 @@
 //! Where the workspace is, and which plugins it holds: every package under `plugins/` that makes a
-//! module (`crate-type = ["cdylib", …]`).
+//! module (`crate-type = ["cdylib", …]`). Those under `host-test/guests/` are modules for tests.
 
 use std::{
     env,
@@ -64,10 +64,23 @@ impl Workspace {
     /// All plugins, sorted by name.
     pub fn plugins(&self) -> Result<Vec<Plugin>> {
         let folder = self.root.join("plugins");
+        let plugins = self.modules_in(&folder)?;
+        if plugins.is_empty() {
+            bail!("no package under {} makes a module (crate-type cdylib)", folder.display());
+        }
+        Ok(plugins)
+    }
+
+    /// All guests of the test host, sorted by name. They are no products: only scenarios name them.
+    pub fn guests(&self) -> Result<Vec<Plugin>> {
+        self.modules_in(&self.root.join("host-test/guests"))
+    }
+
+    fn modules_in(&self, folder: &Path) -> Result<Vec<Plugin>> {
         let mut plugins: Vec<Plugin> = metadata(&self.root)?
             .packages
             .into_iter()
-            .filter(|package| package.manifest_path.starts_with(&folder))
+            .filter(|package| package.manifest_path.starts_with(folder))
             .filter_map(|package| {
                 let module =
                     package.targets.into_iter().find(|target| target.crate_types.iter().any(|t| t == "cdylib"))?;
@@ -76,9 +89,6 @@ impl Workspace {
             })
             .collect();
         plugins.sort_by(|a, b| a.name.cmp(&b.name));
-        if plugins.is_empty() {
-            bail!("no package under {} makes a module (crate-type cdylib)", folder.display());
-        }
         Ok(plugins)
     }
 }

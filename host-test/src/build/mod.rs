@@ -68,10 +68,35 @@ pub fn build(workspace: &Workspace) -> Result<Vec<Built>> {
 
 /// Builds every plugin for one shell, where the other isn't needed.
 pub fn build_shell(workspace: &Workspace, shell: Shell) -> Result<Vec<Plugin>> {
-    target::ensure()?;
     let plugins = workspace.plugins()?;
-    cargo::compile(workspace, &plugins, shell)?;
-    for plugin in &plugins {
+    compile(workspace, &plugins, shell)?;
+    Ok(plugins)
+}
+
+/// Builds the guests that scenarios name as their `module`.
+pub fn build_guests(workspace: &Workspace) -> Result<Vec<Plugin>> {
+    let guests = workspace.guests()?;
+    compile(workspace, &guests, Shell::ProxyWasm)?;
+    Ok(guests)
+}
+
+/// Makes a module of WebAssembly's text format, and gives its path.
+pub fn assemble(workspace: &Workspace, text: &Path) -> Result<PathBuf> {
+    let module = wat::parse_file(text)?;
+    let name = text.file_stem().unwrap_or_default().to_string_lossy();
+    // Files of one name may stand in many folders.
+    let path = workspace.artifacts().join("assembled").join(format!("{name}-{}.wasm", sha256(&module)));
+    place(&path, &module)?;
+    Ok(path)
+}
+
+fn compile(workspace: &Workspace, plugins: &[Plugin], shell: Shell) -> Result<()> {
+    if plugins.is_empty() {
+        return Ok(());
+    }
+    target::ensure()?;
+    cargo::compile(workspace, plugins, shell)?;
+    for plugin in plugins {
         let compiled = cargo::compiled(workspace, plugin, shell);
         let bytes = fs::read(&compiled).with_context(|| format!("can't read {}", compiled.display()))?;
         let bytes = match shell {
@@ -80,7 +105,7 @@ pub fn build_shell(workspace: &Workspace, shell: Shell) -> Result<Vec<Plugin>> {
         };
         place(&workspace.artifact(&plugin.name, shell), &bytes)?;
     }
-    Ok(plugins)
+    Ok(())
 }
 
 fn built(workspace: &Workspace, plugin: &str) -> Result<Built> {
@@ -96,8 +121,11 @@ fn built(workspace: &Workspace, plugin: &str) -> Result<Built> {
 
 fn artifact(path: PathBuf) -> Result<Artifact> {
     let bytes = fs::read(&path)?;
-    let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    Ok(Artifact { path, size: bytes.len() as u64, sha256 })
+    Ok(Artifact { path, size: bytes.len() as u64, sha256: sha256(&bytes) })
+}
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A core module whose imports follow `wit/` → a component.

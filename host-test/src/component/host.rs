@@ -44,7 +44,7 @@ impl Host for Guest {
             Level::Warn => logs::Level::Warn,
             Level::Error => logs::Level::Error,
         };
-        self.world.borrow_mut().logs.write(level, &message);
+        self.world.borrow_mut().logs.said(level, &message);
     }
 
     /// Outside of `configure` the id is 0, which no counter has.

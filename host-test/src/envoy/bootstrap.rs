@@ -132,7 +132,7 @@ fn wasm(stage: &Stage<'_>) -> Value {
 /// `None` for a scenario without configuration: then the filter gets none, of length 0.
 fn configuration(scenario: &Scenario) -> Option<Value> {
     let configuration = &scenario.configuration;
-    match scenario.configuration_as {
+    match scenario.encoding() {
         _ if configuration.is_null() => None,
         Encoding::Struct => {
             Some(json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration }))

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use super::check::{excerpt, shown};
 use crate::{
     outcome::{Message, Outcome, Play},
-    scenario::HostKind,
+    scenario::{HostKind, Scenario},
+    world::Logs,
 };
 
 /// Lines that say nothing about a filter; a name that ends in `*` stands for all that begin so.
@@ -25,8 +26,9 @@ const IGNORED: &[(&str, &str)] = &[
     ("via", "added by Envoy's connection manager"),
 ];
 
-/// The differences of two outcomes, each with both sides.
-pub fn compare(a: (HostKind, &Outcome), b: (HostKind, &Outcome)) -> Vec<String> {
+/// The differences of two outcomes, each with both sides. Of a module that is no plugin, every line that
+/// it logged in a step is compared: its script speaks through them.
+pub fn compare(scenario: &Scenario, a: (HostKind, &Outcome), b: (HostKind, &Outcome)) -> Vec<String> {
     let names = (a.0, b.0);
     let (a, b) = (a.1, b.1);
     let taken = |outcome: &Outcome| if outcome.refused.is_some() { "refused" } else { "taken" };
@@ -38,6 +40,9 @@ pub fn compare(a: (HostKind, &Outcome), b: (HostKind, &Outcome)) -> Vec<String> 
     differ(&mut differences, names, "plays", (&a.plays.len(), &b.plays.len()));
     for (a, b) in a.plays.iter().zip(&b.plays) {
         plays(&mut differences, names, (a, b));
+        if scenario.module.is_some() {
+            said(&mut differences, names, (a, b));
+        }
     }
     differences
 }
@@ -56,6 +61,18 @@ fn plays(differences: &mut Vec<String>, names: (HostKind, HostKind), (a, b): (&P
         differ(&mut found, names, &format!("metric {metric}"), (&grown(a), &grown(b)));
     }
     differences.extend(found.into_iter().map(|difference| format!("step {step} ({:?}): {difference}", a.cut)));
+}
+
+/// The first line that differs; those behind it mostly follow from it.
+fn said(differences: &mut Vec<String>, names: (HostKind, HostKind), (a, b): (&Play, &Play)) {
+    let of = |play: &Play| -> Vec<String> {
+        play.log.iter().filter(|line| Logs::of_guest(line)).cloned().chain(["nothing more".into()]).collect()
+    };
+    let (left, right) = (of(a), of(b));
+    if let Some((left, right)) = left.iter().zip(&right).find(|(left, right)| left != right) {
+        let step = a.step + 1;
+        differences.push(format!("step {step} ({:?}): log: {} `{left}`, {} `{right}`", a.cut, names.0, names.1));
+    }
 }
 
 fn messages(
@@ -121,8 +138,12 @@ mod tests {
         Outcome { plays: vec![Play { client: Some(client), ..Play::default() }], ..Outcome::default() }
     }
 
+    fn scenario(yaml: &str) -> Scenario {
+        serde_saphyr::from_str(yaml).unwrap()
+    }
+
     fn differences(a: &[(&str, &str)], b: &[(&str, &str)]) -> Vec<String> {
-        compare((HostKind::Wasm, &outcome(a)), (HostKind::Envoy, &outcome(b)))
+        compare(&scenario("{scenario: s}"), (HostKind::Wasm, &outcome(a)), (HostKind::Envoy, &outcome(b)))
     }
 
     #[test]
@@ -142,9 +163,25 @@ mod tests {
     }
 
     #[test]
+    fn what_a_module_says_is_compared_where_it_is_no_plugin() {
+        let said = |lines: &[&str]| {
+            let log = lines.iter().map(|line| (*line).into()).collect();
+            Outcome { plays: vec![Play { log, ..Play::default() }], ..Outcome::default() }
+        };
+        let (a, b) = (said(&["info: a", "host error: x", "info: b"]), said(&["info: a"]));
+        let differ = |yaml| compare(&scenario(yaml), (HostKind::Wasm, &a), (HostKind::Envoy, &b));
+        assert_eq!(
+            differ("{scenario: s, module: probe}"),
+            ["step 1 (AsWritten): log: wasm `info: b`, envoy `nothing more`"]
+        );
+        assert!(differ("{scenario: s}").is_empty());
+    }
+
+    #[test]
     fn a_refusal_on_one_host_only_is_a_difference() {
         let refused = Outcome { refused: Some("no".into()), ..Outcome::default() };
-        let found = compare((HostKind::Wasm, &refused), (HostKind::Component, &outcome(&[])));
+        let found =
+            compare(&scenario("{scenario: s}"), (HostKind::Wasm, &refused), (HostKind::Component, &outcome(&[])));
         assert_eq!(found, ["configuration: wasm refused, component taken"]);
     }
 }

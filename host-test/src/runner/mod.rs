@@ -21,10 +21,10 @@ pub trait Replay {
     fn replay(&self, scenarios: &[Scenario]) -> Vec<anyhow::Result<Outcome>>;
 }
 
-/// Where the builds of a plugin lie.
+/// Where the builds of what is under test lie.
 pub trait Artifacts {
-    fn module(&self, plugin: &str) -> anyhow::Result<PathBuf>;
-    fn component(&self, plugin: &str) -> anyhow::Result<PathBuf>;
+    fn module(&self, scenario: &Scenario) -> anyhow::Result<PathBuf>;
+    fn component(&self, scenario: &Scenario) -> anyhow::Result<PathBuf>;
 }
 
 /// What came of one scenario on one host, or of the comparison of two.
@@ -69,7 +69,7 @@ pub fn run(
     let mut reports = Vec::new();
     for scenario in scenarios {
         let mut seen: Vec<(HostKind, Outcome)> = Vec::new();
-        for host in hosts.iter().copied() {
+        for host in hosts.iter().copied().filter(|host| scenario.runs_on(*host)) {
             let report = |verdict, took| Report {
                 scenario: scenario.scenario.clone(),
                 plugin: scenario.plugin.clone(),
@@ -84,8 +84,8 @@ pub fn run(
             }
             let began = Instant::now();
             let (outcome, waited) = match host {
-                HostKind::Wasm => (on(artifacts.module(&scenario.plugin), scenario, vm::run), None),
-                HostKind::Component => (on(artifacts.component(&scenario.plugin), scenario, component::run), None),
+                HostKind::Wasm => (on(artifacts.module(scenario), scenario, vm::run), None),
+                HostKind::Component => (on(artifacts.component(scenario), scenario, component::run), None),
                 HostKind::Envoy => match envoys.next() {
                     Some((outcome, took)) => (outcome, Some(took)),
                     None => (Err(anyhow::anyhow!("Envoy gave no outcome of this scenario")), None),
@@ -100,7 +100,7 @@ pub fn run(
         }
         if let Some(((first, reference), others)) = seen.split_first() {
             for (host, outcome) in others {
-                let differences = compare::compare((*first, reference), (*host, outcome));
+                let differences = compare::compare(scenario, (*first, reference), (*host, outcome));
                 if !differences.is_empty() {
                     reports.push(Report {
                         scenario: scenario.scenario.clone(),

@@ -9,6 +9,11 @@ use anyhow::{Context, Result, bail};
 
 use super::Scenario;
 
+/// Where a checkout keeps its scenarios: the plugins' and the test host's own.
+pub fn folders(root: &Path) -> Vec<PathBuf> {
+    ["plugins", "host-test/scenarios"].map(|folder| root.join(folder)).to_vec()
+}
+
 /// Reads each path: a file is a scenario, a folder is searched for `*.yaml` in folders named
 /// `scenarios`, or taken whole when it is one. Sorted by path, so that runs repeat.
 pub fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>> {
@@ -54,9 +59,19 @@ fn read(file: &Path) -> Result<Scenario> {
     let mut scenario: Scenario =
         serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
     scenario.file = file.to_path_buf();
+    if let Some(module) = scenario.module.take() {
+        if !scenario.plugin.is_empty() {
+            bail!("{}: has a `plugin` and a `module`; only one can be under test", file.display());
+        }
+        scenario.plugin = module.name().into_owned();
+        scenario.module = Some(module.beside(file));
+    }
     if scenario.plugin.is_empty() {
         scenario.plugin = plugin_of(file).with_context(|| {
-            format!("{}: stands in no plugin's folder, so it needs `plugin: <name>`", file.display())
+            format!(
+                "{}: stands in no plugin's folder, so it needs `plugin: <name>` or `module: <name or path>`",
+                file.display()
+            )
         })?;
     }
     shows_something(&scenario).with_context(|| file.display().to_string())?;

@@ -6,6 +6,7 @@ pub mod callout;
 pub mod expect;
 pub mod headers;
 pub mod load;
+pub mod module;
 pub mod span;
 pub mod step;
 
@@ -20,7 +21,8 @@ pub use self::{
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
     headers::HeaderLines,
-    load::{load, load_folder},
+    load::{folders, load, load_folder},
+    module::Module,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
 };
@@ -33,10 +35,14 @@ pub struct Scenario {
     /// The plugin under test. Default: the one in whose folder the file stands.
     #[serde(default)]
     pub plugin: String,
+    /// The module under test instead of a plugin: a package under `host-test/guests`, or the path of a
+    /// `.wasm` or `.wat` file from here. It has no component, so the hosts are `wasm` and `envoy`.
+    #[serde(default)]
+    pub module: Option<Module>,
     /// What stands under `configuration` in the filter's Envoy configuration.
     #[serde(default)]
     pub configuration: Value,
-    /// How the configuration travels. Default: `struct`.
+    /// How the configuration travels. Default: `struct`; text is no struct, and always travels as `string`.
     #[serde(default)]
     pub configuration_as: Encoding,
     /// The configuration must be refused, with an error that holds each of these texts.
@@ -55,6 +61,18 @@ pub struct Scenario {
     /// Where the scenario was read.
     #[serde(skip)]
     pub file: PathBuf,
+}
+
+impl Scenario {
+    /// Whether a host can play this scenario at all.
+    pub fn runs_on(&self, host: HostKind) -> bool {
+        self.module.is_none() || host != HostKind::Component
+    }
+
+    /// How the configuration travels.
+    pub fn encoding(&self) -> Encoding {
+        if self.configuration.is_string() { Encoding::String } else { self.configuration_as }
+    }
 }
 
 /// How Envoy hands the configuration to the filter.

@@ -1,4 +1,4 @@
-//! The proxy's log, as far as the filter writes it.
+//! The proxy's log, as far as the filter writes it, and what this host has to say beside it.
 
 /// proxy-wasm's levels, in its numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,9 @@ impl Level {
     }
 }
 
+/// Before every line of this host; a filter's begin with their level.
+const HOST: &str = "host ";
+
 /// Lines that nobody has taken yet. The threshold is `trace`, so that nothing a filter would write
 /// in some proxy stays unseen.
 #[derive(Debug, Default)]
@@ -40,8 +43,19 @@ pub struct Logs {
 impl Logs {
     pub const THRESHOLD: Level = Level::Trace;
 
-    pub fn write(&mut self, level: Level, text: &str) {
+    /// A line of the filter's own.
+    pub fn said(&mut self, level: Level, text: &str) {
         self.lines.push(format!("{}: {text}", level.name()));
+    }
+
+    /// A line of this host; Envoy writes others in its place.
+    pub fn write(&mut self, level: Level, text: &str) {
+        self.lines.push(format!("{HOST}{}: {text}", level.name()));
+    }
+
+    /// Whether a line is the filter's own.
+    pub fn of_guest(line: &str) -> bool {
+        !line.starts_with(HOST)
     }
 
     /// All lines since the last call.

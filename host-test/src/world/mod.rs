@@ -78,7 +78,7 @@ pub struct World {
 impl World {
     /// The world before the first step.
     pub fn of(scenario: &Scenario) -> Shared {
-        let configuration = match (&scenario.configuration, scenario.configuration_as) {
+        let configuration = match (&scenario.configuration, scenario.encoding()) {
             (serde_json::Value::Null, _) => Vec::new(),
             (value, Encoding::Struct) => protobuf::structure(value),
             // Text stands as it is, so that a scenario can write what is no JSON.

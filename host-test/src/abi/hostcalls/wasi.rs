@@ -151,7 +151,7 @@ fn fd_write(call: &mut Call<'_>, fd: u32, vectors: u32, count: u32, written: u32
         text.pop();
     }
     if !text.is_empty() {
-        call.world(|world| world.logs.write(level, &String::from_utf8_lossy(&text)));
+        call.world(|world| world.logs.said(level, &String::from_utf8_lossy(&text)));
     }
     call.put_number(written, size).map(|()| 0)
 }

@@ -20,6 +20,14 @@ pub struct Line {
     pub text: String,
 }
 
+impl Line {
+    /// The line as every host shows it: its level and its text.
+    pub fn said(&self) -> String {
+        let level = if self.level == "warning" { "warn" } else { &self.level };
+        format!("{level}: {}", self.text)
+    }
+}
+
 pub fn read_since(file: &Path, offset: u64) -> io::Result<String> {
     let mut file = File::open(file)?;
     file.seek(SeekFrom::Start(offset))?;

@@ -25,12 +25,12 @@ use super::{
 use crate::{outcome::Outcome, scenario::Scenario};
 
 /// Plays each scenario; the results stand in the order of the scenarios. `module` gives the path of
-/// a plugin's `.wasm`, `capabilities` the capability list that it runs under (`None`: no limit).
+/// the `.wasm` under test, `capabilities` the capability list that it runs under (`None`: no limit).
 /// An error is one of Envoy or of the network; that a filter refuses or answers anything is an outcome.
 pub fn run(
     envoy: &Found,
-    module: &dyn Fn(&str) -> Result<PathBuf>,
-    capabilities: &dyn Fn(&str) -> Option<Vec<String>>,
+    module: &dyn Fn(&Scenario) -> Result<PathBuf>,
+    capabilities: &dyn Fn(&Scenario) -> Option<Vec<String>>,
     scenarios: &[Scenario],
 ) -> Vec<Result<Outcome>> {
     let mut results: Vec<Result<Outcome>> = scenarios.iter().map(|_| Err(anyhow!("not played"))).collect();
@@ -41,10 +41,10 @@ pub fn run(
     let mut taken = Vec::new();
     let mut alone = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
-        match module(&scenario.plugin) {
+        match module(scenario) {
             Err(error) => set(&mut results, index, Err(error)),
             Ok(module) => {
-                let capabilities = capabilities(&scenario.plugin);
+                let capabilities = capabilities(scenario);
                 let name = format!("s{index}");
                 let stage = Stage { scenario, name, module, capabilities, upstream: 0 };
                 let group = if scenario.refused.is_empty() { &mut taken } else { &mut alone };

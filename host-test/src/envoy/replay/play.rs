@@ -74,5 +74,5 @@ impl Host {
 }
 
 fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
-    lines.iter().filter(|line| line.vm_id == stage.name).map(|line| line.text.clone()).collect()
+    lines.iter().filter(|line| line.vm_id == stage.name).map(Line::said).collect()
 }

@@ -47,7 +47,7 @@ pub async fn next_line(file: &Path, offset: u64) -> Result<Entry> {
 
 /// The filters' own counters, without the `wasmcustom.` that Envoy puts before each.
 pub async fn counters(admin: Admin) -> Result<BTreeMap<String, u64>> {
-    let counters = admin.counters(r"^wasmcustom\.portcullis\.").await?;
+    let counters = admin.counters(r"^wasmcustom\.").await?;
     Ok(counters
         .into_iter()
         .filter_map(|(name, value)| Some((name.strip_prefix("wasmcustom.")?.into(), value)))
