@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::behind;
-use crate::scenario::{Encoding, Place, Protocol, Scenario, Step};
+use crate::scenario::{Encoding, FailurePolicy, Place, Protocol, Scenario, Step};
 
 /// A scenario with all that its part of a bootstrap needs.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Stage<'a> {
     pub capabilities: Option<Vec<String>>,
     /// The port of its upstream on 127.0.0.1.
     pub upstream: u16,
+    /// The clusters that its filter calls.
+    pub clusters: Vec<Value>,
 }
 
 impl Stage<'_> {
@@ -58,7 +60,8 @@ pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
         ] } } },
         "static_resources": {
             "listeners": listeners.collect::<Vec<_>>(),
-            "clusters": stages.iter().map(cluster).collect::<Vec<_>>(),
+            "clusters": stages.iter().flat_map(|stage| stage.clusters.iter().cloned().chain([cluster(stage)]))
+                .collect::<Vec<_>>(),
         },
     })
 }
@@ -76,6 +79,7 @@ fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> V
     json!({
         "name": name,
         "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
+        "per_connection_buffer_limit_bytes": scenario.given.buffer_limit,
         "filter_chains": [{ "filters": [{ "name": "http", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": name,
@@ -119,9 +123,12 @@ fn wasm(stage: &Stage<'_>) -> Value {
         "name": "portcullis",
         "root_id": stage.scenario.plugin,
         "vm_config": vm,
-        "failure_policy": "FAIL_RELOAD",
-        // Without it a filter that holds the head never sees the body.
-        "allow_on_headers_stop_iteration": true,
+        "failure_policy": match stage.scenario.given.failure_policy {
+            FailurePolicy::FailReload => "FAIL_RELOAD",
+            FailurePolicy::FailClosed => "FAIL_CLOSED",
+            FailurePolicy::FailOpen => "FAIL_OPEN",
+        },
+        "allow_on_headers_stop_iteration": stage.scenario.given.allow_on_headers_stop_iteration,
     });
     if let (Some(configuration), Some(config)) = (configuration(stage.scenario), config.as_object_mut()) {
         config.insert("configuration".into(), configuration);
@@ -180,6 +187,7 @@ fn cluster(stage: &Stage<'_>) -> Value {
         "name": stage.name,
         "type": "STATIC",
         "connect_timeout": "2s",
+        "per_connection_buffer_limit_bytes": stage.scenario.given.buffer_limit,
         "load_assignment": { "cluster_name": stage.name, "endpoints": [{ "lb_endpoints": [{ "endpoint": {
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": stage.upstream } },
         } }] }] },
@@ -195,7 +203,14 @@ mod tests {
     use super::*;
 
     fn stage(scenario: &Scenario) -> Stage<'_> {
-        Stage { scenario, name: "s0".into(), module: "m.wasm".into(), capabilities: None, upstream: 1 }
+        Stage {
+            scenario,
+            name: "s0".into(),
+            module: "m.wasm".into(),
+            capabilities: None,
+            upstream: 1,
+            clusters: Vec::new(),
+        }
     }
 
     fn scenario(yaml: &str) -> Scenario {

@@ -93,11 +93,12 @@ impl Callouts {
         // The last answer is given to every further call.
         let answer = answers.get(*received).or(answers.last());
         *received += 1;
+        let made = self.made.entry(vm).or_default();
+        // A call that fails at once has used its token up.
+        *made += 1;
         let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
             return Err(Status::InternalFailure);
         };
-        let made = self.made.entry(vm).or_default();
-        *made += 1;
         let token = *made * 4;
         let timeout = u64::from(timeout_ms) * MILLISECOND;
         let after = match answer.trouble {
@@ -136,8 +137,7 @@ fn answered(answer: &CalloutAnswer) -> Answer {
     match answer.trouble {
         Some(Trouble::Refused) => plain(
             "503",
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-             transport failure reason: delayed connect error: Connection refused",
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
         ),
         Some(Trouble::Reset) => plain(
             "503",
@@ -147,6 +147,13 @@ fn answered(answer: &CalloutAnswer) -> Answer {
         _ => {
             let mut headers = vec![(b":status".to_vec(), answer.status.to_string().into_bytes())];
             headers.extend(lines(&answer.headers));
+            // What a server and Envoy's own client add.
+            let took = answer.after.0 / MILLISECOND;
+            for (name, value) in
+                [("content-length", answer.body.0.len() as u64), ("x-envoy-upstream-service-time", took)]
+            {
+                headers.push((name.as_bytes().to_vec(), value.to_string().into_bytes()));
+            }
             Answer { headers, body: answer.body.0.clone(), trailers: lines(&answer.trailers), status: None }
         }
     }

@@ -17,6 +17,7 @@ use tempfile::TempDir;
 
 use super::{
     bootstrap::{Stage, bootstrap},
+    callouts::Callouts,
     find::Found,
     process::{Line, Options, Process, StartError},
     upstream::Upstream,
@@ -38,23 +39,20 @@ pub fn run(
         Ok(runtime) => runtime,
         Err(error) => return scenarios.iter().map(|_| Err(anyhow!("no runtime: {error}"))).collect(),
     };
-    let mut taken = Vec::new();
-    let mut alone = Vec::new();
+    let mut groups: Vec<Vec<Entry<'_>>> = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
         match module(scenario) {
             Err(error) => set(&mut results, index, Err(error)),
             Ok(module) => {
                 let capabilities = capabilities(scenario);
                 let name = format!("s{index}");
-                let stage = Stage { scenario, name, module, capabilities, upstream: 0 };
-                let group = if scenario.refused.is_empty() { &mut taken } else { &mut alone };
-                group.push(Entry { index, stage });
+                let stage = Stage { scenario, name, module, capabilities, upstream: 0, clusters: Vec::new() };
+                let entry = Entry { index, stage };
+                if scenario.refused.is_empty() { put(&mut groups, entry) } else { groups.push(vec![entry]) }
             }
         }
     }
     runtime.block_on(async {
-        let mut groups: Vec<Vec<Entry<'_>>> = alone.into_iter().map(|entry| vec![entry]).collect();
-        groups.push(taken);
         while let Some(group) = groups.pop() {
             if !group.is_empty() {
                 groups.extend(play_group(envoy, group, &mut results).await);
@@ -62,6 +60,21 @@ pub fn run(
         }
     });
     results
+}
+
+/// Puts a scenario into the first group where it disturbs none: clusters are named by the filters that
+/// call them, so no two scenarios of a group may name the same.
+fn put<'a>(groups: &mut Vec<Vec<Entry<'a>>>, entry: Entry<'a>) {
+    let names = |entry: &Entry<'a>| &entry.stage.scenario.given.clusters;
+    let fits = |group: &Vec<Entry<'a>>| {
+        group.iter().all(|other| {
+            other.stage.scenario.refused.is_empty() && names(other).keys().all(|name| !names(&entry).contains_key(name))
+        })
+    };
+    match groups.iter_mut().find(|group| fits(group)) {
+        Some(group) => group.push(entry),
+        None => groups.push(vec![entry]),
+    }
 }
 
 /// A scenario on its way into Envoy, with its place in the results.
@@ -138,6 +151,8 @@ struct Host {
     process: Process,
     ports: std::collections::BTreeMap<String, u16>,
     upstreams: Vec<Upstream>,
+    /// Kept, so that they serve.
+    _callouts: Vec<Callouts>,
     logs: TempDir,
     /// What all filters logged while their configurations were read.
     startup_log: Vec<Line>,
@@ -145,11 +160,14 @@ struct Host {
 
 impl Host {
     async fn start(envoy: &Found, group: &mut [Entry<'_>]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let mut upstreams = Vec::new();
+        let (mut upstreams, mut callouts) = (Vec::new(), Vec::new());
         for entry in group.iter_mut() {
             let upstream = Upstream::start(entry.stage.scenario.given.protocol).await?;
             entry.stage.upstream = upstream.port();
             upstreams.push(upstream);
+            let called = Callouts::start(&entry.stage.scenario.given.clusters).await?;
+            entry.stage.clusters = called.clusters();
+            callouts.push(called);
         }
         let logs = tempfile::Builder::new().prefix("portcullis-access-").tempdir()?;
         let stages: Vec<Stage<'_>> = group.iter().map(|entry| entry.stage.clone()).collect();
@@ -164,6 +182,6 @@ impl Host {
         let process = Process::start(&envoy.binary, &bootstrap, &options).await?;
         let ports = process.admin().listeners().await?;
         let startup_log = process.wasm_lines_since(0);
-        Ok(Self { process, ports, upstreams, logs, startup_log })
+        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, startup_log })
     }
 }

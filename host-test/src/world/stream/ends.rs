@@ -3,11 +3,8 @@
 use super::{Halt, Run};
 use crate::{
     outcome::Message,
-    world::{Side, reply::Reply, wire},
+    world::{Headers, Side, reply::Reply, wire},
 };
-
-/// Without one of them Envoy's router can't send a request on.
-const REQUIRED: [&[u8]; 3] = [b":path", b":method", b":scheme"];
 
 impl Run<'_> {
     /// A head that passed all filters.
@@ -48,8 +45,11 @@ impl Run<'_> {
             return Err(Halt::Replied(reply.clone()));
         }
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        if REQUIRED.iter().any(|name| headers.get(name).is_none()) {
+        if headers.get(b":path").is_none() {
             return Err(Halt::Replied(Reply::plain(404, "", "route_not_found")));
+        }
+        if let Some(wrong) = unsendable(&headers) {
+            return Err(Halt::Replied(Reply::plain(503, &wrong, "filter_removed_required_request_headers")));
         }
         self.stream.upstream = Some(wire::head(&headers));
         Ok(())
@@ -90,4 +90,15 @@ impl Run<'_> {
             Side::Response => self.stream.client.as_mut(),
         }
     }
+}
+
+/// Why the codec can't write a request's head.
+fn unsendable(headers: &Headers) -> Option<String> {
+    if headers.get(b":method").is_none() {
+        return Some("missing required header: :method".into());
+    }
+    let token = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
+    let names = headers.lines().iter().map(|(name, _)| name);
+    let wrong = names.filter(|name| !name.starts_with(b":")).find(|name| !token(name))?;
+    Some(format!("invalid header name: {}", String::from_utf8_lossy(wrong)))
 }

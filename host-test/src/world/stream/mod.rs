@@ -307,14 +307,18 @@ impl Run<'_> {
                 }
             }
             Err(trap) => {
-                if let Some(trap) = trap {
-                    slot.trapped(self.world, &trap);
-                }
                 self.world.borrow_mut().exchanges.remove(&(vm, id));
                 if let Some(seat) = self.stream.seats.get_mut(seat) {
                     seat.id = None;
                 }
-                slot.failed().map(|()| 0)
+                match trap {
+                    // The stream in which it happened is refused under every policy.
+                    Some(trap) => {
+                        slot.trapped(self.world, &trap);
+                        Err(Halt::Failed)
+                    }
+                    None => slot.failed().map(|()| 0),
+                }
             }
         }
     }
