@@ -36,10 +36,14 @@ impl Answer {
         }
     }
 
-    /// The first value of a name in a map.
-    pub fn value(&self, map: u32, name: &[u8]) -> Option<Vec<u8>> {
-        let found = self.map(map).iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.clone())
+    /// The first value of a name in a map. A map without a line isn't there.
+    pub fn value(&self, map: u32, name: &[u8]) -> Result<Vec<u8>, Status> {
+        let lines = self.map(map);
+        if lines.is_empty() {
+            return Err(Status::BadArgument);
+        }
+        let found = lines.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone()).ok_or(Status::NotFound)
     }
 
     /// All lines of a map, serialised.

@@ -13,7 +13,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_get_header_map_value(|call, map: u32, name: u32, name_size: u32, value: u32, value_size: u32| {
             let (map, name) = (Map::from_number(map)?, call.bytes(name, name_size)?);
             if let (Map::Callout(part), Some(answer)) = (map, &call.guest().answer) {
-                let found = answer.value(part, &name).ok_or(Status::NotFound)?;
+                let found = answer.value(part, &name)?;
                 return call.give(&found, value, value_size);
             }
             let exchange = call.exchange()?;
