@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
-use crate::world::{Exchange, Shared, metrics::Defined};
+use crate::world::{Exchange, Shared, foreign::Foreign, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub const ROOT: u32 = 1;
 pub struct Guest {
     pub world: Shared,
     pub metrics: Defined,
+    pub foreign: Foreign,
     pub memory: Option<Memory>,
     pub allocator: Option<TypedFunc<u32, u32>>,
     pub limits: StoreLimits,
@@ -41,6 +42,7 @@ impl Guest {
         Self {
             world,
             metrics: Defined::default(),
+            foreign: Foreign::default(),
             memory: None,
             allocator: None,
             limits,

@@ -3,7 +3,8 @@
 //! 1. A name gives one stat, however often it is defined; every definition gives a new id.
 //! 2. Ids belong to a VM and tell the kind by their two low bits: counters 4, 8, …, gauges 5, 9, …,
 //!    histograms 6, 10, ….
-//! 3. A counter grows only, and recording on it adds; a histogram is only recorded on.
+//! 3. A counter grows only, and recording on it adds; a histogram is only recorded on. Values are 64
+//!    bits without a sign, and wrap.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -60,7 +61,7 @@ impl Defined {
             Kind::Counter if by <= 0 => Err(Status::BadArgument),
             Kind::Histogram => Err(Status::BadArgument),
             _ => {
-                *value = value.saturating_add(by);
+                *value = value.wrapping_add(by);
                 Ok(())
             }
         }
@@ -68,9 +69,9 @@ impl Defined {
 
     pub fn record(&self, metrics: &mut Metrics, id: u32, amount: u64) -> Result<(), Status> {
         let (kind, value) = self.find(metrics, id).map_err(|_| Status::NotFound)?;
-        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        let amount = amount.cast_signed();
         match kind {
-            Kind::Counter => *value = value.saturating_add(amount),
+            Kind::Counter => *value = value.wrapping_add(amount),
             Kind::Gauge | Kind::Histogram => *value = amount,
         }
         Ok(())

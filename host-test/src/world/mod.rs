@@ -8,7 +8,9 @@
 pub mod body;
 pub mod clock;
 pub mod exchange;
+pub mod filter_state;
 pub mod flow;
+pub mod foreign;
 pub mod headers;
 pub mod logs;
 pub mod maps;
@@ -16,6 +18,7 @@ pub mod metrics;
 pub mod pairs;
 pub mod properties;
 pub mod protobuf;
+pub mod queues;
 pub mod random;
 pub mod reply;
 pub mod status;
@@ -35,6 +38,7 @@ pub use self::{
     headers::Headers,
     logs::Logs,
     metrics::Metrics,
+    queues::Queues,
     random::Random,
     status::Status,
     store::Store,
@@ -49,6 +53,9 @@ pub type Shared = Rc<RefCell<World>>;
 pub struct World {
     pub clock: Clock,
     pub store: Store,
+    pub queues: Queues,
+    /// How the last callout ended: a code of gRPC's, and a text.
+    pub callout_status: (u32, Vec<u8>),
     pub metrics: Metrics,
     pub logs: Logs,
     pub random: Random,

@@ -20,8 +20,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put_number(flags, 0)
         });
         proxy_set_buffer_bytes(|call, buffer: u32, start: u32, length: u32, data: u32, data_size: u32| {
-            let data = call.bytes(data, data_size)?;
             let exchange = call.exchange()?;
+            exchange.borrow().check_buffer(buffer)?;
+            let data = call.bytes(data, data_size)?;
             let set = exchange.borrow_mut().set_buffer(buffer, start, length, &data);
             Ok(set?)
         });

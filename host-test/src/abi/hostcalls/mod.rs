@@ -1,12 +1,15 @@
 //! What a module can import, by noun.
 
 mod buffers;
+mod foreign;
 mod headers;
 mod log;
 mod metrics;
 mod properties;
+mod queues;
 mod refused;
 mod reply;
+mod status;
 mod store;
 mod stream;
 mod time;
@@ -20,12 +23,15 @@ use super::Guest;
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     buffers::add(&mut linker)?;
+    foreign::add(&mut linker)?;
     headers::add(&mut linker)?;
     log::add(&mut linker)?;
     metrics::add(&mut linker)?;
     properties::add(&mut linker)?;
+    queues::add(&mut linker)?;
     refused::add(&mut linker)?;
     reply::add(&mut linker)?;
+    status::add(&mut linker)?;
     store::add(&mut linker)?;
     stream::add(&mut linker)?;
     time::add(&mut linker)?;

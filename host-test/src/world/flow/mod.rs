@@ -220,7 +220,11 @@ impl Stream<'_> {
         }
         let mut held = false;
         for (piece, end) in body.callbacks() {
-            self.exchange.borrow_mut().half_mut(side).body.get_or_insert_default().extend_from_slice(piece);
+            {
+                let mut exchange = self.exchange.borrow_mut();
+                exchange.half_mut(side).body.get_or_insert_default().extend_from_slice(piece);
+                exchange.received += if side == Side::Request { piece.len() as u64 } else { 0 };
+            }
             let decided = self.bytes(side, end)?;
             held = !matches!(decided, Bytes::On);
             match decided {
@@ -258,6 +262,9 @@ impl Stream<'_> {
         let bytes = self.exchange.borrow_mut().half_mut(side).body.take().unwrap_or_default();
         if !std::mem::replace(released, true) {
             self.release(side)?;
+        }
+        if side == Side::Response {
+            self.exchange.borrow_mut().sent += bytes.len() as u64;
         }
         if let Some(message) = self.receiver(side) {
             message.body.extend(bytes);

@@ -6,8 +6,8 @@ use crate::{
     world::{Headers, Side, reply::Reply, wire},
 };
 
-/// Without one of them Envoy's router can't send a request on.
-const REQUIRED: [&[u8]; 3] = [b":path", b":method", b":scheme"];
+/// Without one of them Envoy finds no route.
+const REQUIRED: [&[u8]; 4] = [b":path", b":method", b":scheme", b"x-forwarded-proto"];
 
 impl Stream<'_> {
     pub(super) fn request(&mut self) -> Result<(), Halt> {
