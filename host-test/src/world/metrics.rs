@@ -23,6 +23,14 @@ impl Kind {
     }
 }
 
+/// The name of a stat as the proxy shows it: without dots at its end, and each byte a letter where it isn't
+/// text.
+pub fn name(bytes: &[u8]) -> String {
+    let name =
+        std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), ToOwned::to_owned);
+    name.trim_end_matches('.').to_owned()
+}
+
 /// The stats of the process; without `wasmcustom.` in front of their names.
 #[derive(Debug, Default)]
 pub struct Metrics {
@@ -121,6 +129,12 @@ mod tests {
         assert_eq!(defined.get(&mut metrics, gauge), Ok(u64::MAX));
         assert_eq!(defined.record(&mut metrics, histogram, 1), Ok(()));
         assert_eq!(defined.get(&mut metrics, histogram), Err(Status::BadArgument));
+    }
+
+    #[test]
+    fn a_name_loses_its_last_dots_and_keeps_its_bytes() {
+        assert_eq!(name(b"a..b.."), "a..b");
+        assert_eq!(name(b"a\xff"), "a\u{ff}");
     }
 
     #[test]

@@ -11,6 +11,7 @@ pub mod exchange;
 pub mod filter_state;
 pub mod flow;
 pub mod foreign;
+pub mod head;
 pub mod headers;
 pub mod logs;
 pub mod maps;

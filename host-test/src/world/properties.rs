@@ -10,6 +10,7 @@
 use super::{
     World,
     exchange::{Exchange, Phase, Side},
+    head,
     headers::Headers,
     protobuf,
     reply::grpc_of,
@@ -193,17 +194,15 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let mut fields = vec![
         (b"size".to_vec(), Value::Integer(exchange.sent)),
         (b"total_size".to_vec(), Value::Integer(exchange.sent + bytes as u64)),
-        (b"flags".to_vec(), Value::Integer(0)),
+        (b"flags".to_vec(), Value::Integer(head::flags(exchange.details.as_deref().unwrap_or_default()))),
         (b"headers".to_vec(), map(headers)),
         (b"trailers".to_vec(), map(trailers)),
     ];
-    let code =
-        half.headers.as_ref().and_then(|headers| std::str::from_utf8(headers.get(b":status")?).ok()?.parse().ok());
-    if let Some(code) = code {
-        fields.push((b"code".to_vec(), Value::Integer(code)));
+    if let Some(code) = half.headers.as_ref().and_then(head::status) {
+        fields.push((b"code".to_vec(), Value::Integer(code.into())));
         let status = |lines: Option<&Headers>| std::str::from_utf8(lines?.get(b"grpc-status")?).ok()?.parse().ok();
         let told = status(trailers).or_else(|| status(headers));
-        let told = told.unwrap_or_else(|| grpc_of(u32::try_from(code).unwrap_or_default()).into());
+        let told = told.unwrap_or_else(|| grpc_of(code.into()).into());
         fields.push((b"grpc_status".to_vec(), Value::Integer(told)));
     }
     let ended = exchange.end_of_stream && !matches!(exchange.phase, Phase::Headers(Side::Request)) || log;

@@ -3,11 +3,8 @@
 use super::{Halt, Schedule, Stream};
 use crate::{
     scenario::Body,
-    world::{Headers, Side, reply::Reply, wire},
+    world::{Headers, Side, head, wire},
 };
-
-/// Without one of them Envoy finds no route.
-const REQUIRED: [&[u8]; 4] = [b":path", b":method", b":scheme", b"x-forwarded-proto"];
 
 impl Stream<'_> {
     pub(super) fn request(&mut self) -> Result<(), Halt> {
@@ -32,8 +29,9 @@ impl Stream<'_> {
         if let Some(reply) = &self.step.reply {
             return Err(Halt::Replied(wire::later(reply)));
         }
-        if REQUIRED.iter().any(|name| headers.get(name).is_none()) {
-            return Err(Halt::Replied(Reply::plain(404, "", "route_not_found")));
+        let http2 = self.exchange.borrow().http2;
+        if let Some(refusal) = head::refusal(&headers, http2) {
+            return Err(Halt::Replied(refusal));
         }
         self.upstream = Some(wire::upstream(&headers, &self.step.request));
         Ok(())

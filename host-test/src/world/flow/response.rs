@@ -5,8 +5,9 @@ use super::{
     request::{has, pieces},
 };
 use crate::{
+    outcome::Message,
     scenario::Response,
-    world::{Headers, Side, reply::Reply, wire},
+    world::{Headers, Side, head, reply::Reply, wire},
 };
 
 impl Stream<'_> {
@@ -69,11 +70,10 @@ impl Stream<'_> {
     /// Envoy sends no head without a status.
     pub(super) fn towards_client(&mut self) -> Result<(), Halt> {
         let headers = self.exchange.borrow().response.headers.clone().unwrap_or_default();
-        let status = headers.get(b":status").and_then(|status| std::str::from_utf8(status).ok()?.parse::<u16>().ok());
-        if status.is_none() {
+        let Some(status) = head::status(&headers) else {
             return Err(Halt::Replied(Reply::plain(502, "missing required header: :status", "missing_status")));
-        }
-        self.client = Some(wire::head(&headers));
+        };
+        self.client = Some(Message { start: status.to_string(), ..wire::head(&headers) });
         Ok(())
     }
 }
