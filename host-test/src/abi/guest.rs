@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
-use crate::world::{Exchange, Shared, callouts::Answer, metrics::Defined};
+use crate::world::{Exchange, Shared, callouts::Answer, foreign::Foreign, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +24,7 @@ pub struct Guest {
     /// The VM's number in the world.
     pub vm: u32,
     pub metrics: Defined,
+    pub foreign: Foreign,
     pub memory: Option<Memory>,
     pub allocator: Option<TypedFunc<u32, u32>>,
     pub limits: StoreLimits,
@@ -49,6 +50,7 @@ impl Guest {
             world,
             vm,
             metrics: Defined::default(),
+            foreign: Foreign::default(),
             memory: None,
             allocator: None,
             limits,

@@ -44,10 +44,13 @@ pub fn part(buffer: &[u8], start: u32, most: u32) -> &[u8] {
 }
 
 impl Exchange {
+    /// Whether a number is that of a buffer which could be written.
+    pub fn check_buffer(&self, number: u32) -> Result<Side, Status> {
+        side(number).ok_or(if matches!(number, 4 | 7) { Status::NotFound } else { Status::BadArgument })
+    }
+
     pub fn set_buffer(&mut self, number: u32, start: u32, length: u32, data: &[u8]) -> Result<(), Status> {
-        let Some(side) = side(number) else {
-            return Err(if matches!(number, 4 | 7) { Status::NotFound } else { Status::BadArgument });
-        };
+        let side = self.check_buffer(number)?;
         let body = self.half_mut(side).body.as_mut().ok_or(Status::BadArgument)?;
         if start == 0 {
             let dropped = body.len().min(length as usize);

@@ -36,6 +36,11 @@ impl Answer {
         }
     }
 
+    /// The body, where there was an answer at all.
+    pub fn body(&self) -> Result<&[u8], Status> {
+        if self.headers.is_empty() { Err(Status::NotFound) } else { Ok(&self.body) }
+    }
+
     /// The first value of a name in a map. A map without a line isn't there.
     pub fn value(&self, map: u32, name: &[u8]) -> Result<Vec<u8>, Status> {
         let lines = self.map(map);

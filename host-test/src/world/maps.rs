@@ -5,7 +5,7 @@
 //! 2. All lines of a map that is gone are an empty list, not an error; every other call is.
 //! 3. In the last body callback of a message, trailers come into being when they are first written.
 //! 4. When the access log is written, the request's headers and the response's headers and trailers
-//!    can be read; the request's trailers can't, and nothing can be written.
+//!    can be read; the request's trailers are never found, and nothing can be written.
 
 use super::{
     exchange::{Exchange, Phase, Side},
@@ -49,6 +49,7 @@ impl Exchange {
         match headers {
             Some(headers) if open => Ok(headers),
             None if log && open => Err(Status::NotFound),
+            _ if log && matches!(map, Map::Trailers(_)) => Err(Status::NotFound),
             _ => Err(Status::BadArgument),
         }
     }
@@ -149,7 +150,7 @@ mod tests {
         exchange.phase = Phase::Log;
         exchange.request.trailers = Some(Headers::default());
         assert_eq!(exchange.value(REQUEST, b"a"), Ok(b"\xff".as_slice()));
-        assert_eq!(exchange.value(TRAILERS, b"a"), Err(Status::BadArgument));
+        assert_eq!(exchange.value(TRAILERS, b"a"), Err(Status::NotFound));
         assert_eq!(exchange.value(Map::Headers(Side::Response), b"a"), Err(Status::NotFound));
         assert_eq!(exchange.remove(REQUEST, b"a"), Err(Status::BadArgument));
     }

@@ -10,6 +10,9 @@ pub mod body;
 pub mod callouts;
 pub mod clock;
 pub mod exchange;
+pub mod filter_state;
+pub mod foreign;
+pub mod head;
 pub mod headers;
 pub mod logs;
 pub mod maps;
@@ -18,6 +21,7 @@ pub mod pairs;
 pub mod properties;
 pub mod protobuf;
 pub mod proxy;
+pub mod queues;
 pub mod random;
 pub mod reply;
 pub mod status;
@@ -40,6 +44,7 @@ pub use self::{
     headers::Headers,
     logs::Logs,
     metrics::Metrics,
+    queues::Queues,
     random::Random,
     status::Status,
     store::Store,
@@ -55,6 +60,7 @@ pub type Shared = Rc<RefCell<World>>;
 pub struct World {
     pub clock: Clock,
     pub store: Store,
+    pub queues: Queues,
     pub metrics: Metrics,
     pub logs: Logs,
     pub random: Random,

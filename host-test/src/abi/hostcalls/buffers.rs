@@ -20,8 +20,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put_number(flags, 0)
         });
         proxy_set_buffer_bytes(|call, buffer: u32, start: u32, length: u32, data: u32, data_size: u32| {
-            let data = call.bytes(data, data_size)?;
             let exchange = call.exchange()?;
+            exchange.borrow().check_buffer(buffer)?;
+            let data = call.bytes(data, data_size)?;
             let set = exchange.borrow_mut().set_buffer(buffer, start, length, &data);
             Ok(set?)
         });
@@ -32,7 +33,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
 fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let guest = call.guest();
     if let (4, Some(answer)) = (buffer, &guest.answer) {
-        return Ok(answer.body.clone());
+        return Ok(answer.body()?.to_vec());
     }
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());

@@ -23,11 +23,6 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 Ok(made.map(drop)?)
             }
         );
-        proxy_get_status(|call, code: u32, message: u32, message_size: u32| {
-            let (number, text) = call.guest().status.clone();
-            call.put_number(code, number)?;
-            call.give(text.as_bytes(), message, message_size)
-        });
     }
     Ok(())
 }

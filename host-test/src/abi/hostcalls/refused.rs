@@ -15,10 +15,6 @@ const UNPLAYED: &[(&str, usize)] = &[
     ("proxy_grpc_send", 4),
     ("proxy_grpc_close", 1),
     ("proxy_grpc_cancel", 1),
-    ("proxy_register_shared_queue", 3),
-    ("proxy_resolve_shared_queue", 5),
-    ("proxy_enqueue_shared_queue", 3),
-    ("proxy_dequeue_shared_queue", 3),
     ("envoy_resolve_dns", 3),
 ];
 
@@ -34,11 +30,6 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             results.iter_mut().for_each(|result| *result = Val::I32(status.cast_signed()));
             Ok(())
         })?;
-    }
-    super::calls! { linker;
-        proxy_call_foreign_function(|_call, _name: u32, _n: u32, _data: u32, _d: u32, _result: u32, _r: u32| {
-            Err(Status::NotFound.into())
-        });
     }
     linker.func_wrap("env", "pthread_equal", |left: u32, right: u32| u32::from(left == right))?;
     linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: u32| {})?;

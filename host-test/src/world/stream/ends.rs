@@ -3,7 +3,7 @@
 use super::{Halt, Run};
 use crate::{
     outcome::Message,
-    world::{Headers, Side, reply::Reply, wire},
+    world::{Side, head, reply::Reply, wire},
 };
 
 impl Run<'_> {
@@ -20,6 +20,9 @@ impl Run<'_> {
     }
 
     pub(super) fn body_through(&mut self, side: Side, data: Vec<u8>, end: bool) -> Result<(), Halt> {
+        if side == Side::Response {
+            self.stream.sent += data.len() as u64;
+        }
         if let Some(message) = self.receiver(side) {
             message.body.extend(data);
         }
@@ -45,11 +48,8 @@ impl Run<'_> {
             return Err(Halt::Replied(reply.clone()));
         }
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        if headers.get(b":path").is_none() {
-            return Err(Halt::Replied(Reply::plain(404, "", "route_not_found")));
-        }
-        if let Some(wrong) = unsendable(&headers) {
-            return Err(Halt::Replied(Reply::plain(503, &wrong, "filter_removed_required_request_headers")));
+        if let Some(refusal) = head::refusal(&headers, self.stream.http2) {
+            return Err(Halt::Replied(refusal));
         }
         self.stream.upstream = Some(wire::head(&headers));
         Ok(())
@@ -58,11 +58,10 @@ impl Run<'_> {
     /// Envoy sends no head without a status.
     fn towards_client(&mut self) -> Result<(), Halt> {
         let headers = self.stream.response.headers.clone().unwrap_or_default();
-        let status = headers.get(b":status").and_then(|status| std::str::from_utf8(status).ok()?.parse::<u16>().ok());
-        if status.is_none() {
+        let Some(status) = head::status(&headers) else {
             return Err(Halt::Replied(Reply::plain(502, "missing required header: :status", "missing_status")));
-        }
-        self.stream.client = Some(wire::head(&headers));
+        };
+        self.stream.client = Some(Message { start: status.to_string(), ..wire::head(&headers) });
         Ok(())
     }
 
@@ -90,15 +89,4 @@ impl Run<'_> {
             Side::Response => self.stream.client.as_mut(),
         }
     }
-}
-
-/// Why the codec can't write a request's head.
-fn unsendable(headers: &Headers) -> Option<String> {
-    if headers.get(b":method").is_none() {
-        return Some("missing required header: :method".into());
-    }
-    let token = |name: &[u8]| name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte));
-    let names = headers.lines().iter().map(|(name, _)| name);
-    let wrong = names.filter(|name| !name.starts_with(b":")).find(|name| !token(name))?;
-    Some(format!("invalid header name: {}", String::from_utf8_lossy(wrong)))
 }

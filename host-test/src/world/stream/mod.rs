@@ -20,6 +20,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 use super::{
     Exchange, Headers, Phase, Shared, Side,
     callouts::Answer,
+    filter_state::Declared,
     logs::Level,
     proxy::{FailurePolicy, Slot},
     reply::Reply,
@@ -139,9 +140,14 @@ pub struct Stream {
     response: Direction,
     /// What all filters of the stream share: filter state, the route, details.
     filter_state: HashMap<Vec<u8>, Vec<u8>>,
+    declared: Declared,
     rerouted: bool,
     /// `response_code_details`.
     pub details: Option<String>,
+    /// Bytes of body that came from the client, and that went to it.
+    received: u64,
+    sent: u64,
+    http2: bool,
     behind: Behind,
     pub upstream: Option<Message>,
     pub client: Option<Message>,
@@ -168,8 +174,12 @@ impl Stream {
             request: Direction::default(),
             response: Direction::default(),
             filter_state: HashMap::new(),
+            declared: Declared::default(),
             rerouted: false,
             details: None,
+            received: 0,
+            sent: 0,
+            http2,
             behind,
             upstream: None,
             client: None,
@@ -206,7 +216,8 @@ impl Stream {
             }
         }
         std::mem::swap(&mut exchange.filter_state, &mut self.filter_state);
-        exchange.rerouted = self.rerouted;
+        std::mem::swap(&mut exchange.declared, &mut self.declared);
+        (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
     }
 
@@ -225,6 +236,7 @@ impl Stream {
             }
         }
         std::mem::swap(&mut exchange.filter_state, &mut self.filter_state);
+        std::mem::swap(&mut exchange.declared, &mut self.declared);
     }
 
     /// The places of the filters whose contexts live in this VM.
