@@ -8,7 +8,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use wasmtime::{
     Store, StoreLimitsBuilder,
-    component::{Component, HasSelf, Linker, ResourceAny},
+    component::{HasSelf, Linker, ResourceAny},
 };
 
 use super::{
@@ -44,7 +44,7 @@ pub fn load(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
 
 fn compile(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
     let engine = vm::engine().map_err(anyhow::Error::msg)?;
-    let component = Component::new(engine, bytes)?;
+    let component = vm::cache::component(engine, bytes)?;
     let mut linker = Linker::new(engine);
     HeadPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(HeadPolicyPre::new(linker.instantiate_pre(&component)?)?)

@@ -1,10 +1,13 @@
 //! One VM: its start, its callbacks, and what they cost.
 
-use wasmtime::{InstancePre, Memory, Store, StoreLimitsBuilder, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{Memory, Store, StoreLimitsBuilder, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
 
-use super::limits::{Counts, Limits};
+use super::{
+    limits::{Counts, Limits},
+    load::Loaded,
+};
 use crate::{
-    abi::{Guest, Stage, guest::ROOT},
+    abi::{Budget, Guest, Stage, guest::ROOT},
     world::{
         Shared, Side,
         flow::{Filter, Trap},
@@ -24,15 +27,14 @@ pub struct Instance {
 impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
-    pub fn start(module: &InstancePre<Guest>, world: &Shared, limits: Limits) -> Result<Self, String> {
+    pub fn start(module: &Loaded, world: &Shared, limits: Limits) -> Result<Self, String> {
         let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
         let mut store = Store::new(module.module().engine(), Guest::new(Shared::clone(world), store_limits));
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(limits.fuel).map_err(|error| error.to_string())?;
-        let instance = module
+        let (instance, memory) = module
             .instantiate(&mut store)
-            .map_err(|error| format!("Failed to initialize Wasm code: {}", told(&error, limits)))?;
-        let memory = instance.get_memory(&mut store, "memory").ok_or("Wasm module is missing memory.")?;
+            .map_err(|error| format!("Failed to create new Wasm instance: {}", told(&error, limits)))?;
         let allocator = ["malloc", "proxy_on_memory_allocate"]
             .into_iter()
             .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
@@ -85,7 +87,7 @@ impl Instance {
         let Ok(function) = self.instance.get_typed_func::<P, R>(&mut self.store, callback) else { return Ok(None) };
         let trap = |message| Trap { callback: callback.to_owned(), message };
         let guest = self.store.data_mut();
-        (guest.context, guest.effective) = (context, None);
+        (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
         self.store.set_fuel(self.limits.fuel).map_err(|error| trap(error.to_string()))?;
         let answer = function.call(&mut self.store, arguments);
         self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);

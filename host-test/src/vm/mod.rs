@@ -1,10 +1,13 @@
 //! proxy-wasm modules in Wasmtime, started and ended as Envoy does.
 //!
-//! 1. `load` refuses what Envoy refuses, in its words; compiled modules are kept in memory.
+//! 1. `load` refuses what Envoy refuses, in its words; compiled modules are kept in memory and, by
+//!    `cache`, on disk.
 //! 2. `instance` is one VM; each callback has a limit of fuel, each VM one of memory.
 //! 3. `session` starts a canary, the main thread's VM and a worker's, and plays steps on the last.
 //!    A trap ends the worker's VM; the next step finds a new one (`failure_policy: FAIL_RELOAD`).
 
+pub mod cache;
+mod engine;
 mod instance;
 mod limits;
 mod load;
@@ -15,8 +18,9 @@ use std::{fs, path::Path};
 use anyhow::Context;
 
 pub use self::{
+    engine::engine,
     limits::{Counts, Limits},
-    load::engine,
+    load::accept,
     session::{Refusal, Session},
 };
 use crate::{outcome::Outcome, scenario::Scenario};

@@ -1,14 +1,11 @@
 //! A configured filter that plays one step after another.
 
-use wasmtime::InstancePre;
-
 use super::{
     instance::Instance,
     limits::{Counts, Limits},
-    load,
+    load::{self, Loaded},
 };
 use crate::{
-    abi::Guest,
     outcome::{Cut, Message, Play},
     scenario::{Scenario, Step},
     world::{Shared, World, flow, logs::Level},
@@ -25,7 +22,7 @@ pub struct Refusal {
 /// A worker's VM with the world around it. It lives on, so that what a filter keeps, or leaks, over
 /// many requests can be seen.
 pub struct Session {
-    module: InstancePre<Guest>,
+    module: Loaded,
     world: Shared,
     limits: Limits,
     /// `None` after a trap.
