@@ -3,9 +3,9 @@
 //! limit: there it is Envoy's memory that fills.
 
 /// Calls of one callback.
-const CALLS: u32 = 500_000;
+const CALLS: u32 = 100_000;
 /// Bytes that calls carry from or to the guest in one callback.
-const BYTES: usize = 512 << 20;
+const BYTES: usize = 256 << 20;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Budget {

@@ -17,7 +17,7 @@ pub use self::{
     bytes::Bytes,
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
     headers::HeaderLines,
-    load::{load, load_folder},
+    load::{load, load_folder, parse},
     step::{Body, Reply, Request, Response, Step},
 };
 

@@ -1,6 +1,6 @@
 //! One VM: its start, its callbacks, and what they cost.
 
-use wasmtime::{Memory, Store, StoreLimitsBuilder, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{Memory, Store, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
 
 use super::{
     limits::{Counts, Limits},
@@ -28,10 +28,10 @@ impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
     pub fn start(module: &Loaded, world: &Shared, limits: Limits) -> Result<Self, String> {
-        let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
-        let mut store = Store::new(module.module().engine(), Guest::new(Shared::clone(world), store_limits));
+        let guest = Guest::new(Shared::clone(world), limits.of_store());
+        let mut store = Store::new(module.module().engine(), guest);
         store.limiter(|guest| &mut guest.limits);
-        store.set_fuel(limits.fuel).map_err(|error| error.to_string())?;
+        limits.arm(&mut store).map_err(|error| error.to_string())?;
         let (instance, memory) = module
             .instantiate(&mut store)
             .map_err(|error| format!("Failed to create new Wasm instance: {}", told(&error, limits)))?;
@@ -88,7 +88,7 @@ impl Instance {
         let trap = |message| Trap { callback: callback.to_owned(), message };
         let guest = self.store.data_mut();
         (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
-        self.store.set_fuel(self.limits.fuel).map_err(|error| trap(error.to_string()))?;
+        self.limits.arm(&mut self.store).map_err(|error| trap(error.to_string()))?;
         let answer = function.call(&mut self.store, arguments);
         self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
         self.trapped |= answer.is_err();
@@ -162,6 +162,9 @@ fn told(error: &wasmtime::Error, limits: Limits) -> String {
     let what = match error.downcast_ref::<Fault>() {
         Some(Fault::OutOfFuel) => {
             format!("more than {} units of fuel in one callback; in Envoy it would block its worker", limits.fuel)
+        }
+        Some(Fault::Interrupt) => {
+            format!("more than {} s in one callback; in Envoy it would block its worker", limits.time.as_secs())
         }
         Some(fault) => fault.to_string(),
         None => error.root_cause().to_string(),

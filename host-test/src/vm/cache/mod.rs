@@ -23,11 +23,12 @@ use std::{
 use sha2::{Digest as _, Sha256};
 use wasmtime::{Engine, Module, component::Component};
 
-use self::{code::Code, folder::Folder};
+use self::code::Code;
+pub use self::folder::Folder;
 use crate::envoy;
 
 /// Bytes of all files together.
-const LARGEST: u64 = 1 << 30;
+pub const LARGEST: u64 = 1 << 30;
 
 static OFF: AtomicBool = AtomicBool::new(false);
 
@@ -36,18 +37,18 @@ pub fn switch_off() {
     OFF.store(true, Ordering::Relaxed);
 }
 
-/// The module of these bytes.
-pub fn module(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Module> {
-    get(engine, bytes, ours())
+/// The module of these bytes, kept in a folder where there is one.
+pub fn module(engine: &Engine, bytes: &[u8], folder: Option<&Folder>) -> wasmtime::Result<Module> {
+    get(engine, bytes, folder)
 }
 
-/// The component of these bytes.
+/// The component of these bytes, kept in the user's folder.
 pub fn component(engine: &Engine, bytes: &[u8]) -> wasmtime::Result<Component> {
     get(engine, bytes, ours())
 }
 
 /// The folder beside the downloaded Envoys, where there is to be a cache.
-fn ours() -> Option<&'static Folder> {
+pub fn ours() -> Option<&'static Folder> {
     static FOLDER: LazyLock<Option<Folder>> = LazyLock::new(|| {
         let folder = envoy::find::cache().join("compiled");
         match Folder::open(&folder, LARGEST) {
@@ -96,7 +97,7 @@ mod tests {
 
     fn answer(module: &Module) -> i32 {
         let mut store = wasmtime::Store::new(module.engine(), ());
-        store.set_fuel(1000).unwrap();
+        crate::vm::Limits::default().arm(&mut store).unwrap();
         let instance = wasmtime::Instance::new(&mut store, module, &[]).unwrap();
         instance.get_typed_func::<(), i32>(&mut store, "answer").unwrap().call(&mut store, ()).unwrap()
     }

@@ -14,7 +14,12 @@ mod imports;
 
 use std::{
     collections::HashMap,
-    sync::{LazyLock, Mutex, PoisonError},
+    sync::{
+        LazyLock, Mutex, PoisonError,
+        mpsc::{self, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
 };
 
 use sha2::{Digest, Sha256};
@@ -27,6 +32,9 @@ use crate::abi::{Guest, hostcalls};
 
 /// Bytes of the largest module that is compiled. V8 takes 1 GiB; compilation of that would never end.
 const LARGEST: usize = 64 << 20;
+
+/// How long a module may compile.
+const COMPILE_WITHIN: Duration = Duration::from_secs(120);
 
 /// Modules that are kept compiled in memory; a run needs one for each plugin.
 const KEPT: usize = 64;
@@ -69,7 +77,7 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, String> {
     if let Some(loaded) = LOADED.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Ok(loaded.clone());
     }
-    let loaded = check(bytes)?;
+    let loaded = check(bytes, cache::ours())?;
     let mut kept = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
     if kept.len() >= KEPT {
         kept.clear();
@@ -78,7 +86,8 @@ pub fn load(bytes: &[u8]) -> Result<Loaded, String> {
     Ok(loaded)
 }
 
-fn check(bytes: &[u8]) -> Result<Loaded, String> {
+/// The same without memory of earlier modules; compiled code is kept in `folder`, if any.
+pub fn check(bytes: &[u8], folder: Option<&'static cache::Folder>) -> Result<Loaded, String> {
     if bytes.len() > LARGEST {
         return Err(format!(
             "the module has {} bytes, and this host compiles at most {LARGEST}; strip it, or build it for size",
@@ -86,10 +95,30 @@ fn check(bytes: &[u8]) -> Result<Loaded, String> {
         ));
     }
     let version = abi::version(bytes)?;
-    let module = cache::module(engine()?, bytes).map_err(|error| format!("Failed to load Wasm bytecode: {error:#}"))?;
+    let module = compile(bytes, folder, COMPILE_WITHIN)?;
     let given = imports::check(linker()?, &module, version)?;
     exports::check(&module, given.memory())?;
     Ok(Loaded { module, given })
+}
+
+/// Compilation can't be stopped, so it has a thread of its own, which is left alone when it takes too
+/// long: a few MiB of functions with many locals compile for hours.
+fn compile(bytes: &[u8], folder: Option<&'static cache::Folder>, within: Duration) -> Result<Module, String> {
+    let (engine, bytes) = (engine()?, bytes.to_vec());
+    let (done, compiled) = mpsc::channel();
+    let compiling = thread::Builder::new().name("compile".into()).spawn(move || {
+        // Nobody listens any more where it took too long.
+        let _ = done.send(cache::module(engine, &bytes, folder));
+    });
+    compiling.map_err(|error| format!("no thread to compile in: {error}"))?;
+    match compiled.recv_timeout(within) {
+        Ok(module) => module.map_err(|error| format!("Failed to load Wasm bytecode: {error:#}")),
+        Err(RecvTimeoutError::Timeout) => Err(format!(
+            "the module isn't compiled within {} s; it has too many functions, or functions with too many locals",
+            within.as_secs()
+        )),
+        Err(RecvTimeoutError::Disconnected) => Err("Failed to load Wasm bytecode: the compiler panicked on it".into()),
+    }
 }
 
 /// `i32 i32 -> i32`, as Envoy writes it.
@@ -99,4 +128,18 @@ fn signature(kind: &FuncType) -> String {
         kinds => kinds.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
     };
     format!("{} -> {}", list(kind.params().collect()), list(kind.results().collect()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_that_compiles_too_long_is_refused() {
+        let functions = "(func (result i32) (i32.const 1))".repeat(20_000);
+        let bytes = wat::parse_str(format!("(module {functions})")).unwrap();
+        let reason = compile(&bytes, None, Duration::ZERO).unwrap_err();
+        assert!(reason.contains("isn't compiled within 0 s"), "{reason}");
+        assert!(compile(&wat::parse_str("(module)").unwrap(), None, COMPILE_WITHIN).is_ok());
+    }
 }
