@@ -10,7 +10,7 @@ use crate::{
     build::{self, Shell, Workspace},
     report, run, scenario,
     scenario::HostKind,
-    schema, up,
+    schema, up, vm,
 };
 
 /// Builds, runs and measures policy filters for Envoy.
@@ -19,6 +19,9 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "portcullis", version)]
 struct Cli {
+    /// Compile modules anew, and keep nothing of it. So does $PORTCULLIS_NO_CACHE.
+    #[arg(long, global = true)]
+    no_cache: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -49,6 +52,10 @@ enum Command {
         /// The Envoy binary, as for `up`.
         #[arg(long, value_name = "PATH")]
         envoy: Option<PathBuf>,
+        /// Take modules that export a function of this name for ABI 0.2.1: a vendor's dialect, which
+        /// Envoy itself refuses. May be repeated.
+        #[arg(long, value_name = "NAME")]
+        accept_abi: Vec<String>,
     },
     /// Measure what the filters cost.
     #[command(subcommand)]
@@ -86,7 +93,11 @@ impl HostChoice {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let cli = Cli::parse();
+    if cli.no_cache {
+        vm::cache::switch_off();
+    }
+    match run(cli.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -109,7 +120,8 @@ fn run(command: Command) -> Result<bool> {
             let edge = edge.or_else(|| Some(workspace.root.join("envoy/edge.yaml")));
             up::up(&up::Options { envoy, once, edge, target: Some(workspace.target_directory) })
         }
-        Command::Run { paths, host, envoy } => {
+        Command::Run { paths, host, envoy, accept_abi } => {
+            accept_abi.iter().for_each(|marker| vm::accept(marker));
             let workspace = Workspace::find()?;
             let built = build::build(&workspace)?;
             let paths = if paths.is_empty() { scenario::folders(&workspace.root) } else { paths };

@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use wasmtime::{Caller, Memory};
 
-use super::guest::{Guest, Stage};
+use super::{guest::Guest, restricted};
 use crate::world::{Exchange, Status, World};
 
 /// How a call ends when not with OK.
@@ -31,6 +31,14 @@ impl From<wasmtime::Error> for Stop {
 
 const NO_MEMORY: Stop = Stop::Status(Status::InvalidMemoryAccess);
 
+/// Whether a call may be made now, and how often it was.
+pub fn count(caller: &mut Caller<'_, Guest>, name: &'static str, wasi: bool) -> wasmtime::Result<()> {
+    let guest = caller.data_mut();
+    *guest.calls.entry(name).or_default() += 1;
+    restricted::check(guest.doing(), name, wasi).map_err(wasmtime::Error::msg)?;
+    guest.budget.call().map_err(wasmtime::Error::msg)
+}
+
 pub struct Call<'a> {
     caller: Caller<'a, Guest>,
 }
@@ -41,11 +49,7 @@ impl<'a> Call<'a> {
     where
         F: FnOnce(&mut Self) -> Answer,
     {
-        let guest = caller.data_mut();
-        *guest.calls.entry(name).or_default() += 1;
-        if (guest.stage == Stage::Starting || guest.allocating) && name != "proxy_log" {
-            return Err(wasmtime::Error::msg(format!("restricted_callback: {name} may not be called here")));
-        }
+        count(&mut caller, name, false)?;
         match body(&mut Self { caller }) {
             Ok(()) => Ok(0),
             Err(Stop::Status(status)) => Ok(status as u32),
@@ -54,12 +58,16 @@ impl<'a> Call<'a> {
     }
 
     /// Makes a call of WASI, whose numbers are its own; a bad pointer is 21, `EFAULT`.
-    pub fn wasi<F>(mut caller: Caller<'a, Guest>, name: &'static str, body: F) -> u32
+    pub fn wasi<F>(mut caller: Caller<'a, Guest>, name: &'static str, body: F) -> wasmtime::Result<u32>
     where
         F: FnOnce(&mut Self) -> Answer<u32>,
     {
-        *caller.data_mut().calls.entry(name).or_default() += 1;
-        body(&mut Self { caller }).unwrap_or(21)
+        count(&mut caller, name, true)?;
+        match body(&mut Self { caller }) {
+            Ok(answer) => Ok(answer),
+            Err(Stop::Status(_)) => Ok(21),
+            Err(Stop::Trap(error)) => Err(error),
+        }
     }
 
     pub fn guest(&mut self) -> &mut Guest {
@@ -79,11 +87,13 @@ impl<'a> Call<'a> {
         self.caller.data().memory.ok_or(NO_MEMORY)
     }
 
-    pub fn bytes(&self, pointer: u32, length: u32) -> Answer<Vec<u8>> {
+    pub fn bytes(&mut self, pointer: u32, length: u32) -> Answer<Vec<u8>> {
         let memory = self.memory()?;
         let (start, length) = (pointer as usize, length as usize);
-        let bytes = memory.data(&self.caller).get(start..).and_then(|rest| rest.get(..length));
-        bytes.map(<[u8]>::to_vec).ok_or(NO_MEMORY)
+        let (bytes, guest) = memory.data_and_store_mut(&mut self.caller);
+        let bytes = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or(NO_MEMORY)?;
+        guest.budget.bytes(length).map_err(wasmtime::Error::msg)?;
+        Ok(bytes.to_vec())
     }
 
     pub fn put(&mut self, pointer: u32, bytes: &[u8]) -> Answer {
@@ -97,6 +107,7 @@ impl<'a> Call<'a> {
 
     /// Hands bytes over in memory that the guest allocates.
     pub fn give(&mut self, bytes: &[u8], pointer: u32, size: u32) -> Answer {
+        self.guest().budget.bytes(bytes.len()).map_err(wasmtime::Error::msg)?;
         let mut place = 0;
         let length = u32::try_from(bytes.len()).map_err(|_| NO_MEMORY)?;
         if length > 0 {

@@ -4,6 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
+use super::{budget::Budget, restricted::Doing};
 use crate::world::{Exchange, Shared, callouts::Answer, foreign::Foreign, metrics::Defined};
 
 /// How far a VM has come.
@@ -41,6 +42,8 @@ pub struct Guest {
     pub status: (u32, String),
     /// How often each call was made.
     pub calls: BTreeMap<&'static str, u64>,
+    /// What the running callback used of the host.
+    pub budget: Budget,
 }
 
 impl Guest {
@@ -61,6 +64,17 @@ impl Guest {
             answer: None,
             status: (0, String::new()),
             calls: BTreeMap::new(),
+            budget: Budget::default(),
+        }
+    }
+
+    /// What the guest does at the moment of a call.
+    pub fn doing(&self) -> Doing {
+        match (self.memory, self.stage) {
+            (None, _) => Doing::Instantiating,
+            _ if self.allocating => Doing::Allocating,
+            (_, Stage::Starting) => Doing::Starting,
+            (_, Stage::Configuring | Stage::Serving) => Doing::Serving,
         }
     }
 

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::Scenario;
+use super::{Scenario, bytes};
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
 pub fn folders(root: &Path) -> Vec<PathBuf> {
@@ -56,8 +56,7 @@ fn collect(folder: &Path, inside: bool, files: &mut Vec<PathBuf>) -> Result<()> 
 
 fn read(file: &Path) -> Result<Scenario> {
     let text = fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
-    let mut scenario: Scenario =
-        serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    let mut scenario = parse(&text).with_context(|| file.display().to_string())?;
     scenario.file = file.to_path_buf();
     if let Some(module) = scenario.module.take() {
         if !scenario.plugin.is_empty() {
@@ -74,7 +73,23 @@ fn read(file: &Path) -> Result<Scenario> {
             )
         })?;
     }
-    shows_something(&scenario).with_context(|| file.display().to_string())?;
+    Ok(scenario)
+}
+
+/// Bytes of a scenario's text.
+const LARGEST: usize = 16 << 20;
+/// Times that one step is played, in all its cuts.
+const MOST_PLAYS: u64 = 1_000_000;
+
+/// Reads one scenario. The text is taken from anybody: nesting and aliases have the bounds of the YAML
+/// reader, what the text repeats has one for all of it, and so has how often a step is played.
+pub fn parse(text: &str) -> Result<Scenario> {
+    if text.len() > LARGEST {
+        bail!("the scenario has {} bytes, and at most {LARGEST} are read", text.len());
+    }
+    bytes::begin();
+    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| anyhow::anyhow!("{error}"))?;
+    shows_something(&scenario)?;
     Ok(scenario)
 }
 
@@ -91,8 +106,14 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
     }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;
-        if step.times == 0 {
-            bail!("step {place} is played no times");
+        match step.plays() {
+            0 => bail!("step {place} is played no times"),
+            plays if plays > MOST_PLAYS => {
+                bail!(
+                    "step {place} would be played {plays} times, and at most {MOST_PLAYS} are; lower `times` or the body"
+                )
+            }
+            _ => {}
         }
         if step.response.is_some() && step.reply.is_some() {
             bail!("step {place} has a `response` and a `reply`; where a later filter replies, no upstream responds");
@@ -124,6 +145,8 @@ mod tests {
             "{scenario: a, never: [''], steps: [{}]}",
             "{scenario: a, steps: [{expect: {log: ['']}}]}",
             "{scenario: a, steps: [{times: 0}]}",
+            "{scenario: a, steps: [{times: 1000001}]}",
+            "{scenario: a, steps: [{every_split: true, request: {body: {repeat: x, times: 1000001}}}]}",
             "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",
             "{scenario: a, steps: [{expect: {metrics: {a.b: 0}}}]}",
         ] {

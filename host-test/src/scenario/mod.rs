@@ -21,7 +21,7 @@ pub use self::{
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
     headers::HeaderLines,
-    load::{folders, load, load_folder},
+    load::{folders, load, load_folder, parse},
     module::Module,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},

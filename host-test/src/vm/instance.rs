@@ -1,10 +1,13 @@
 //! One VM: its start, its callbacks, and what they cost.
 
-use wasmtime::{InstancePre, Memory, Store, StoreLimitsBuilder, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{Memory, Store, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
 
-use super::limits::{Counts, Limits};
+use super::{
+    limits::{Counts, Limits},
+    load::Loaded,
+};
 use crate::{
-    abi::{Guest, Stage, guest::ROOT},
+    abi::{Budget, Guest, Stage, guest::ROOT},
     world::{
         Shared, Side,
         callouts::Answer,
@@ -24,15 +27,14 @@ pub struct Instance {
 impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
-    pub fn start(module: &InstancePre<Guest>, world: &Shared, limits: Limits) -> Result<Self, String> {
-        let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
-        let mut store = Store::new(module.module().engine(), Guest::new(Shared::clone(world), store_limits));
+    pub fn start(module: &Loaded, world: &Shared, limits: Limits) -> Result<Self, String> {
+        let guest = Guest::new(Shared::clone(world), limits.of_store());
+        let mut store = Store::new(module.module().engine(), guest);
         store.limiter(|guest| &mut guest.limits);
-        store.set_fuel(limits.fuel).map_err(|error| error.to_string())?;
-        let instance = module
+        limits.arm(&mut store).map_err(|error| error.to_string())?;
+        let (instance, memory) = module
             .instantiate(&mut store)
-            .map_err(|error| format!("Failed to initialize Wasm code: {}", told(&error, limits)))?;
-        let memory = instance.get_memory(&mut store, "memory").ok_or("Wasm module is missing memory.")?;
+            .map_err(|error| format!("Failed to create new Wasm instance: {}", told(&error, limits)))?;
         let allocator = ["malloc", "proxy_on_memory_allocate"]
             .into_iter()
             .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
@@ -85,8 +87,8 @@ impl Instance {
         let Ok(function) = self.instance.get_typed_func::<P, R>(&mut self.store, callback) else { return Ok(None) };
         let trap = |message| Trap { callback: callback.to_owned(), message };
         let guest = self.store.data_mut();
-        (guest.context, guest.effective) = (context, None);
-        self.store.set_fuel(self.limits.fuel).map_err(|error| trap(error.to_string()))?;
+        (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
+        self.limits.arm(&mut self.store).map_err(|error| trap(error.to_string()))?;
         let answer = function.call(&mut self.store, arguments);
         self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
         answer.map(Some).map_err(|error| trap(told(&error, self.limits)))
@@ -180,6 +182,9 @@ fn told(error: &wasmtime::Error, limits: Limits) -> String {
     let what = match error.downcast_ref::<Fault>() {
         Some(Fault::OutOfFuel) => {
             format!("more than {} units of fuel in one callback; in Envoy it would block its worker", limits.fuel)
+        }
+        Some(Fault::Interrupt) => {
+            format!("more than {} s in one callback; in Envoy it would block its worker", limits.time.as_secs())
         }
         Some(fault) => fault.to_string(),
         None => error.root_cause().to_string(),

@@ -1,25 +1,46 @@
 //! proxy-wasm modules in Wasmtime, started and ended as Envoy does.
 //!
-//! 1. `load` refuses what Envoy refuses, in its words; compiled modules are kept in memory.
-//! 2. `instance` is one VM; each callback has a limit of fuel, each VM one of memory.
+//! 1. `load` refuses what Envoy refuses, in its words; compiled modules are kept in memory and, by
+//!    `cache`, on disk.
+//! 2. `instance` is one VM; each callback has limits of fuel, time and calls, each VM one of memory.
 //! 3. `session` starts a canary, the main thread's VM and a worker's, and plays steps on the last.
 //!    A trap ends the worker's VM; the next step finds a new one (`failure_policy: FAIL_RELOAD`).
 
+pub mod cache;
+mod engine;
 mod instance;
 mod limits;
 mod load;
 mod session;
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 
 pub use self::{
+    engine::engine,
     limits::{Counts, Limits},
-    load::engine,
+    load::accept,
     session::{Refusal, Session},
 };
-use crate::{outcome::Outcome, scenario::Scenario};
+use crate::{outcome::Outcome, scenario::Scenario, world::World};
+
+/// How long a module takes from its bytes to a VM that is configured, with nothing of it in memory.
+pub fn cold_start(
+    module: &[u8],
+    scenario: &Scenario,
+    folder: Option<&'static cache::Folder>,
+) -> Result<Duration, String> {
+    let world = World::of(scenario);
+    let began = Instant::now();
+    let loaded = load::check(module, folder)?;
+    let _vm = instance::Instance::start(&loaded, &world, Limits::default())?;
+    Ok(began.elapsed())
+}
 
 /// Runs a scenario on the module in a file.
 pub fn run(module: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {

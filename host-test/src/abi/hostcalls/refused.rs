@@ -1,10 +1,10 @@
 //! What Envoy offers and this host doesn't play: a module that only links it runs, a module that
 //! calls it is told.
 
-use wasmtime::{FuncType, Linker, Val, ValType};
+use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use crate::{
-    abi::{Call, Guest},
+    abi::{Call, Guest, call::count},
     world::{Status, logs::Level},
 };
 
@@ -31,7 +31,11 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             Ok(())
         })?;
     }
-    linker.func_wrap("env", "pthread_equal", |left: u32, right: u32| u32::from(left == right))?;
-    linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: u32| {})?;
+    linker.func_wrap("env", "pthread_equal", |mut caller: Caller<'_, Guest>, left: u32, right: u32| {
+        count(&mut caller, "pthread_equal", false).map(|()| u32::from(left == right))
+    })?;
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |mut caller: Caller<'_, Guest>, _memory: u32| {
+        count(&mut caller, "emscripten_notify_memory_growth", false)
+    })?;
     Ok(())
 }

@@ -40,6 +40,11 @@ pub fn find(explicit: Option<&Path>, version: Option<&str>) -> Result<Found> {
     Surroundings::of_this_process().find(explicit, version)
 }
 
+/// The folder where this program keeps what it fetched or made, and can do without.
+pub fn cache() -> PathBuf {
+    Surroundings::of_this_process().cache
+}
+
 /// What the search looks at; a value, so that a test can make one up.
 struct Surroundings {
     named: Option<OsString>,
