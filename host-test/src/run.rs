@@ -1,6 +1,6 @@
 //! `portcullis run`: the runner, with what was built and with the Envoy that was found.
 
-use std::path::{Path, PathBuf};
+use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -8,19 +8,46 @@ use crate::{
     build::Built,
     envoy,
     outcome::Outcome,
-    runner::{self, Artifacts, Replay, Report},
+    runner::{
+        self, Artifacts, Replay, Report,
+        invariant::{self, Invariant, Traffic},
+    },
     scenario::{HostKind, Scenario},
 };
 
-/// Plays every scenario on every host and compares them. In Envoy, modules run under their smallest
-/// capability list: what `portcullis build` prints must still filter.
-pub fn run(built: &[Built], scenarios: &[Scenario], hosts: &[HostKind], envoy: Option<&Path>) -> Result<Vec<Report>> {
+/// What `portcullis run` is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where scenarios are played. Laws are tried in Wasmtime alone.
+    pub hosts: Vec<HostKind>,
+    /// The binary of Envoy, or its version.
+    pub envoy: Option<PathBuf>,
+    /// Compares the calls between module and host, too.
+    pub trace: bool,
+    /// The laws that are tried, instead of the scenarios' own expectations.
+    pub invariants: Vec<Invariant>,
+    pub traffic: Traffic,
+}
+
+/// Plays every scenario on every host and compares them, or tries laws on them. In Envoy, modules run
+/// under their smallest capability list: what `portcullis build` prints must still filter.
+pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result<Vec<Report>> {
     let artifacts = BuiltPlugins(built);
-    let envoy = match hosts.contains(&HostKind::Envoy) {
-        true => Some(Envoy { found: envoy::find(envoy, None)?, artifacts: &artifacts }),
+    if !options.invariants.is_empty() {
+        let each = |scenario| options.invariants.iter().map(move |invariant| (scenario, *invariant));
+        let held = scenarios.iter().flat_map(each).map(|(scenario, invariant)| {
+            let module = artifacts.module(&scenario.plugin);
+            let module = module.and_then(|path| fs::read(&path).with_context(|| path.display().to_string()));
+            invariant::hold(invariant, scenario, module, options.traffic)
+        });
+        return Ok(held.collect());
+    }
+    let envoy = match options.hosts.contains(&HostKind::Envoy) {
+        true => Some(Envoy { found: envoy::find(options.envoy.as_deref(), None)?, artifacts: &artifacts }),
         false => None,
     };
-    Ok(runner::run(scenarios, hosts, &artifacts, envoy.as_ref().map(|envoy| envoy as &dyn Replay)))
+    let envoy = envoy.as_ref().map(|envoy| envoy as &dyn Replay);
+    Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, options.trace))
 }
 
 struct BuiltPlugins<'a>(&'a [Built]);
@@ -51,11 +78,11 @@ struct Envoy<'a> {
 }
 
 impl Replay for Envoy<'_> {
-    fn replay(&self, scenarios: &[Scenario]) -> Vec<Result<Outcome>> {
+    fn replay(&self, scenarios: &[Scenario], trace: bool) -> Vec<Result<Outcome>> {
         let capabilities = |plugin: &str| {
             let built = self.artifacts.find(plugin).ok()?;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        envoy::replay::run(&self.found, &|plugin| self.artifacts.module(plugin), &capabilities, scenarios)
+        envoy::replay::run(&self.found, &|plugin| self.artifacts.module(plugin), &capabilities, scenarios, trace)
     }
 }

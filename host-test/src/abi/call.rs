@@ -43,14 +43,18 @@ impl<'a> Call<'a> {
     {
         let guest = caller.data_mut();
         *guest.calls.entry(name).or_default() += 1;
+        let world = Rc::clone(&guest.world);
+        world.borrow_mut().trace.asked(name);
         if (guest.stage == Stage::Starting || guest.allocating) && name != "proxy_log" {
             return Err(wasmtime::Error::msg(format!("restricted_callback: {name} may not be called here")));
         }
-        match body(&mut Self { caller }) {
-            Ok(()) => Ok(0),
-            Err(Stop::Status(status)) => Ok(status as u32),
-            Err(Stop::Trap(error)) => Err(error),
-        }
+        let status = match body(&mut Self { caller }) {
+            Ok(()) => 0,
+            Err(Stop::Status(status)) => status as u32,
+            Err(Stop::Trap(error)) => return Err(error),
+        };
+        world.borrow_mut().trace.answered(name, status);
+        Ok(status)
     }
 
     /// Makes a call of WASI, whose numbers are its own; a bad pointer is 21, `EFAULT`.
@@ -59,7 +63,17 @@ impl<'a> Call<'a> {
         F: FnOnce(&mut Self) -> Answer<u32>,
     {
         *caller.data_mut().calls.entry(name).or_default() += 1;
-        body(&mut Self { caller }).unwrap_or(21)
+        let world = Rc::clone(&caller.data().world);
+        world.borrow_mut().trace.asked(name);
+        let answer = body(&mut Self { caller }).unwrap_or(21);
+        world.borrow_mut().trace.answered(name, answer);
+        answer
+    }
+
+    /// Keeps the arguments of the call that is about to be entered, for the trace.
+    pub fn noting(caller: Caller<'a, Guest>, arguments: &[i64]) -> Caller<'a, Guest> {
+        caller.data().world.borrow_mut().trace.note(arguments);
+        caller
     }
 
     pub fn guest(&mut self) -> &mut Guest {
@@ -102,9 +116,11 @@ impl<'a> Call<'a> {
         if length > 0 {
             let allocator = self.caller.data().allocator.clone().ok_or(NO_MEMORY)?;
             self.guest().allocating = true;
+            self.world(|world| world.trace.called("malloc", &(length,)));
             let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
             place = allocated?;
+            self.world(|world| world.trace.returned("malloc", &place));
             if place == 0 {
                 return Err(NO_MEMORY);
             }

@@ -8,6 +8,7 @@ use crate::{
     world::{
         Shared, Side,
         flow::{Filter, Trap},
+        trace::Numbers,
     },
 };
 
@@ -25,6 +26,7 @@ impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
     pub fn start(module: &InstancePre<Guest>, world: &Shared, limits: Limits) -> Result<Self, String> {
+        world.borrow_mut().trace.created(limits.trace);
         let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
         let mut store = Store::new(module.module().engine(), Guest::new(Shared::clone(world), store_limits));
         store.limiter(|guest| &mut guest.limits);
@@ -75,7 +77,7 @@ impl Instance {
     }
 
     /// One callback for a context; `None` where the module doesn't have it.
-    fn call<P: WasmParams, R: WasmResults>(
+    fn call<P: WasmParams + Numbers, R: WasmResults + Numbers>(
         &mut self,
         context: u32,
         callback: &str,
@@ -87,10 +89,22 @@ impl Instance {
         let guest = self.store.data_mut();
         (guest.context, guest.effective) = (context, None);
         self.store.set_fuel(self.limits.fuel).map_err(|error| trap(error.to_string()))?;
+        let world = Shared::clone(&self.store.data().world);
+        world.borrow_mut().trace.called(callback, &arguments);
         let answer = function.call(&mut self.store, arguments);
         self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
         self.trapped |= answer.is_err();
-        answer.map(Some).map_err(|error| trap(told(&error, self.limits)))
+        match answer {
+            Ok(answer) => {
+                world.borrow_mut().trace.returned(callback, &answer);
+                Ok(Some(answer))
+            }
+            Err(error) => {
+                let message = told(&error, self.limits);
+                world.borrow_mut().trace.trapped(callback, &message);
+                Err(trap(message))
+            }
+        }
     }
 
     /// Whether the VM is of no more use.

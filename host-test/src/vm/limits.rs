@@ -1,4 +1,4 @@
-//! How much a VM may use, and how much it used.
+//! How much a VM may use, how much it used, and whether its calls are kept.
 
 use std::collections::BTreeMap;
 
@@ -9,11 +9,13 @@ pub struct Limits {
     pub fuel: u64,
     /// Bytes of linear memory; growing beyond fails, as in Envoy.
     pub memory: usize,
+    /// Whether each call between host and guest is kept ([`crate::world::Trace`]).
+    pub trace: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fuel: 4_000_000_000, memory: 1 << 30 }
+        Self { fuel: 4_000_000_000, memory: 1 << 30, trace: false }
     }
 }
 

@@ -20,6 +20,7 @@ pub mod random;
 pub mod reply;
 pub mod status;
 pub mod store;
+pub mod trace;
 pub mod value;
 pub mod wire;
 
@@ -38,6 +39,7 @@ pub use self::{
     random::Random,
     status::Status,
     store::Store,
+    trace::Trace,
 };
 use crate::scenario::{Encoding, Given, Scenario};
 
@@ -52,6 +54,7 @@ pub struct World {
     pub metrics: Metrics,
     pub logs: Logs,
     pub random: Random,
+    pub trace: Trace,
     pub given: Given,
     /// The bytes of `configuration` as they reach the filter.
     pub configuration: Vec<u8>,
