@@ -8,6 +8,8 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::{
     bench::{self, Bench},
     build::{self, Shell, Workspace},
+    coverage::{self, confirmed::Confirmed},
+    envoy,
     report::{self, Format},
     run,
     runner::invariant::{Invariant, Traffic},
@@ -67,9 +69,18 @@ enum Command {
         /// How the reports are written.
         #[arg(long, value_enum, default_value_t = Format::Human)]
         format: Format,
+        /// Keep in host-test/confirmed.json which scenarios passed on this version of Envoy.
+        #[arg(long)]
+        confirm: bool,
         /// Write the reports to this file, and only their sum to the terminal.
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
+    },
+    /// Write the table of which call of the ABI is covered by which scenario.
+    Coverage {
+        /// Write nothing; fail where the committed table isn't what the scenarios do.
+        #[arg(long)]
+        check: bool,
     },
     /// Measure what the filters cost.
     #[command(subcommand)]
@@ -130,7 +141,7 @@ fn run(command: Command) -> Result<bool> {
             let edge = edge.or_else(|| Some(workspace.root.join("envoy/edge.yaml")));
             up::up(&up::Options { envoy, once, edge, target: Some(workspace.target_directory) })
         }
-        Command::Run { paths, host, envoy, trace, invariant, seed, plays, format, output } => {
+        Command::Run { paths, host, envoy, trace, invariant, seed, plays, format, confirm, output } => {
             let laws = !invariant.is_empty();
             let host = host.unwrap_or(if laws { HostChoice::Wasm } else { HostChoice::All });
             if laws && host != HostChoice::Wasm {
@@ -138,6 +149,9 @@ fn run(command: Command) -> Result<bool> {
             }
             if trace && host != HostChoice::All {
                 bail!("calls are compared between hosts: use `--trace` with `--host all`");
+            }
+            if confirm && (laws || !host.kinds().contains(&HostKind::Envoy)) {
+                bail!("what Envoy does is confirmed: use `--confirm` with `--host envoy`");
             }
             if plays == 0 {
                 bail!("`--plays 0` would try nothing");
@@ -151,9 +165,16 @@ fn run(command: Command) -> Result<bool> {
                 eprintln!("{plays} messages for each scenario, made from --seed {seed}");
             }
             let reports = run::run(&built, &scenario::load(&paths)?, &options)?;
+            if confirm {
+                let version = envoy::find(options.envoy.as_deref(), None)?.version;
+                let mut confirmed = Confirmed::read(&workspace.root)?;
+                confirmed.note(&reports, &version)?;
+                confirmed.write()?;
+            }
             report::write(&reports, format, output.as_deref())
         }
         Command::Bench(bench) => bench::run(bench),
+        Command::Coverage { check } => coverage::coverage(check),
         Command::Schema { check } => schema::schema(check),
     }
 }

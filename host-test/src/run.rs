@@ -36,7 +36,7 @@ pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result
     if !options.invariants.is_empty() {
         let each = |scenario| options.invariants.iter().map(move |invariant| (scenario, *invariant));
         let held = scenarios.iter().flat_map(each).map(|(scenario, invariant)| {
-            let module = artifacts.module(&scenario.plugin);
+            let module = module(built, scenario);
             let module = module.and_then(|path| fs::read(&path).with_context(|| path.display().to_string()));
             invariant::hold(invariant, scenario, module, options.traffic)
         });
@@ -48,6 +48,11 @@ pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result
     };
     let envoy = envoy.as_ref().map(|envoy| envoy as &dyn Replay);
     Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, options.trace))
+}
+
+/// The module that a scenario is about.
+pub fn module(built: &[Built], scenario: &Scenario) -> Result<PathBuf> {
+    BuiltPlugins(built).module(&scenario.plugin)
 }
 
 struct BuiltPlugins<'a>(&'a [Built]);

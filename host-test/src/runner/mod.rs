@@ -3,7 +3,7 @@
 pub mod check;
 pub mod compare;
 pub mod invariant;
-mod trace;
+pub mod trace;
 
 use std::{
     path::{Path, PathBuf},

@@ -1,13 +1,18 @@
-//! The calls of one scenario on two hosts: the first that differs in each play, with those before it.
+//! The calls of one scenario on two hosts: those that differ in each play, with those before them.
 
 use std::fmt::Write as _;
 
 use super::{Failure, check};
 use crate::{outcome::Outcome, scenario::Scenario, world::trace::Entry};
 
-/// Entries shown before a difference, and from it on.
+/// Entries shown before a difference, and of it.
 const BEFORE: usize = 4;
 const AFTER: usize = 4;
+/// Differences shown of one play.
+const SHOWN: usize = 3;
+/// Entries that must be alike again behind a difference, and how many are looked through for them.
+const AGAIN: usize = 3;
+const FAR: usize = 600;
 
 /// One failure for the start and for each play whose calls aren't those of Envoy.
 pub fn compare(scenario: &Scenario, wasm: &Outcome, envoy: &Outcome) -> Vec<Failure> {
@@ -27,28 +32,75 @@ pub fn compare(scenario: &Scenario, wasm: &Outcome, envoy: &Outcome) -> Vec<Fail
     failures
 }
 
-/// The first difference as a small diff, `-` for what Envoy did, `+` for this host.
+/// The first differences as a small diff, `-` for what Envoy did, `+` for this host.
 fn difference(expected: &[Entry], actual: &[Entry]) -> Option<String> {
-    let alike = expected.iter().zip(actual).take_while(|(a, b)| a.is_like(b)).count();
-    if alike == expected.len() && alike == actual.len() {
-        return None;
-    }
-    let mut text = format!("calls differ at {} (envoy {}, wasm {}):", alike + 1, expected.len(), actual.len());
-    let from = alike.saturating_sub(BEFORE);
-    // Writing to a String can't fail.
-    for entry in expected.get(from..alike).unwrap_or_default() {
-        let _ = write!(text, "\n  {entry}");
-    }
-    for (sign, host, entries) in [('-', "envoy", expected), ('+', "wasm ", actual)] {
-        let rest = entries.get(alike..).unwrap_or_default();
-        for entry in rest.iter().take(AFTER) {
-            let _ = write!(text, "\n{sign} {host} {entry}");
+    let differences = differences(expected, actual);
+    let mut text = String::new();
+    for Difference { at, envoy, wasm } in differences.iter().take(SHOWN) {
+        // Writing to a String can't fail.
+        let _ = writeln!(text, "calls differ at {} of {}:", at + 1, expected.len());
+        for entry in expected.get(at.saturating_sub(BEFORE)..*at).unwrap_or_default() {
+            let _ = writeln!(text, "  {entry}");
         }
-        if rest.is_empty() {
-            let _ = write!(text, "\n{sign} {host} nothing more");
+        for (sign, host, entries) in [('-', "envoy", envoy), ('+', "wasm ", wasm)] {
+            for entry in entries.iter().take(AFTER) {
+                let _ = writeln!(text, "{sign} {host} {entry}");
+            }
+            match entries.len() {
+                0 => drop(writeln!(text, "{sign} {host} nothing")),
+                all if all > AFTER => drop(writeln!(text, "{sign} {host} and {} more", all - AFTER)),
+                _ => {}
+            }
         }
     }
-    Some(text)
+    if differences.len() > SHOWN {
+        let _ = writeln!(text, "and {} more differences", differences.len() - SHOWN);
+    }
+    (!text.is_empty()).then(|| text.trim_end().to_owned())
+}
+
+/// Entries that only one host has, or has otherwise.
+struct Difference<'a> {
+    /// Where in Envoy's trace.
+    at: usize,
+    envoy: &'a [Entry],
+    wasm: &'a [Entry],
+}
+
+/// Both traces side by side. Behind a difference they go on where the next few entries are alike again.
+fn differences<'a>(envoy: &'a [Entry], wasm: &'a [Entry]) -> Vec<Difference<'a>> {
+    let mut found = Vec::new();
+    let (mut left, mut right) = (0, 0);
+    while left < envoy.len() || right < wasm.len() {
+        let (a, b) = (envoy.get(left..).unwrap_or_default(), wasm.get(right..).unwrap_or_default());
+        let alike = a.iter().zip(b).take_while(|(a, b)| a.is_like(b)).count();
+        (left, right) = (left + alike, right + alike);
+        if alike > 0 || a.is_empty() && b.is_empty() {
+            continue;
+        }
+        let (only_a, only_b) = apart(a, b);
+        let part = |entries: &'a [Entry], length| entries.get(..length).unwrap_or_default();
+        found.push(Difference { at: left, envoy: part(a, only_a), wasm: part(b, only_b) });
+        (left, right) = (left + only_a, right + only_b);
+    }
+    found
+}
+
+/// How many entries of each stand before both go on alike.
+fn apart(a: &[Entry], b: &[Entry]) -> (usize, usize) {
+    for skipped in 1..=FAR {
+        for only_a in (0..=skipped).rev() {
+            let only_b = skipped - only_a;
+            if let (Some(a), Some(b)) = (a.get(only_a..), b.get(only_b..)) {
+                let ends = a.is_empty() && b.is_empty();
+                let again = a.iter().zip(b).take(AGAIN).filter(|(a, b)| a.is_like(b)).count();
+                if ends || again == AGAIN {
+                    return (only_a, only_b);
+                }
+            }
+        }
+    }
+    (a.len(), b.len())
 }
 
 #[cfg(test)]
@@ -66,9 +118,18 @@ mod tests {
         let wasm = entries(&["a", "b", "c", "d", "e"]);
         assert_eq!(
             difference(&envoy, &wasm).unwrap(),
-            "calls differ at 6 (envoy 6, wasm 5):\n  [host->vm] b(2)\n  [host->vm] c(2)\n  [host->vm] d(2)\n  [host->vm] e(2)\n\
-             - envoy [host->vm] proxy_on_log(2)\n+ wasm  nothing more"
+            "calls differ at 6 of 6:\n  [host->vm] b(2)\n  [host->vm] c(2)\n  [host->vm] d(2)\n  [host->vm] e(2)\n\
+             - envoy [host->vm] proxy_on_log(2)\n+ wasm  nothing"
         );
         assert_eq!(difference(&envoy, &envoy), None);
+    }
+
+    #[test]
+    fn behind_a_difference_the_rest_is_compared_again() {
+        let envoy = entries(&["a", "b", "c", "d", "e", "f", "g", "h", "x"]);
+        let wasm = entries(&["a", "c", "d", "e", "q", "f", "g", "h", "y"]);
+        let found = differences(&envoy, &wasm);
+        let found: Vec<_> = found.iter().map(|found| (found.at, found.envoy.len(), found.wasm.len())).collect();
+        assert_eq!(found, [(1, 1, 0), (5, 0, 1), (8, 1, 1)]);
     }
 }

@@ -81,6 +81,11 @@ const ARGUMENTS: &[(&str, &str)] = &[
     ("proxy_set_tick_period_milliseconds", "n"),
 ];
 
+/// Every call of `env` that proxy-wasm 0.2.1 has in Envoy.
+pub fn hostcalls() -> impl Iterator<Item = &'static str> + Clone {
+    ARGUMENTS.iter().map(|(name, _)| *name)
+}
+
 impl Entry {
     /// An entry without what can't be compared.
     pub fn new(way: Way, name: &str, values: impl IntoIterator<Item = i64>) -> Self {

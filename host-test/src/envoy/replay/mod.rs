@@ -9,6 +9,7 @@
 //! 5. Steps are played one after the other: what is seen in between belongs to the step.
 
 mod barrier;
+mod contexts;
 mod play;
 mod seen;
 mod trace;

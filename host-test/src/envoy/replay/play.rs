@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Host, seen, trace};
+use super::{Host, contexts::Contexts, seen, trace};
 use crate::{
     envoy::{added, bootstrap::Stage, client, process::Line, upstream::Upstream, wire::Pace},
     outcome::{Cut, Outcome, Play},
@@ -18,9 +18,10 @@ const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 impl Host {
     pub(super) async fn play(&self, stage: &Stage<'_>, upstream: &Upstream) -> Result<Outcome> {
         let mut outcome = Outcome { startup_log: own_lines(stage, &self.startup_log), ..Outcome::default() };
+        let mut contexts = Contexts::default();
         // Behind the line that tells of the worker's VM.
         let start = self.traced(0).await?.and_then(|all| all.rsplit(Entry::is_creation).next().map(<[_]>::to_vec));
-        outcome.traces.extend(start);
+        outcome.traces.extend(start.map(|start| contexts.alone(start)));
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
                 let offset = self.process.log_offset();
@@ -29,7 +30,7 @@ impl Host {
                     Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
                 })?);
-                outcome.traces.extend(self.traced(offset).await?);
+                outcome.traces.extend(self.traced(offset).await?.map(|calls| contexts.alone(calls)));
             }
         }
         Ok(outcome)
