@@ -17,6 +17,11 @@ const SAMPLE: usize = 64;
 /// Steps before the one that is cut which are played at most.
 const BEFORE: usize = 64;
 
+/// Whether there is anything to cut.
+pub fn applies(scenario: &Scenario) -> bool {
+    scenario.steps.iter().any(|step| !cuts(length(step)).is_empty())
+}
+
 pub fn violations(scenario: &Scenario, module: &[u8]) -> Result<Vec<Failure>, String> {
     let mut failures = Vec::new();
     for (index, step) in scenario.steps.iter().enumerate() {

@@ -4,7 +4,7 @@
 //! framing, methods that are no token.
 
 use super::{
-    message::{LISTS, Message},
+    message::{LISTS, Lines, Message},
     random::Random,
 };
 use crate::{
@@ -95,7 +95,7 @@ fn value(random: &mut Random) -> Bytes {
     })
 }
 
-fn list<'a>(step: &'a mut Step, random: &mut Random, among: &[usize]) -> Option<&'a mut Vec<(String, Bytes)>> {
+fn list<'a>(step: &'a mut Step, random: &mut Random, among: &[usize]) -> Option<&'a mut Lines> {
     LISTS.get(random.one_of(among)).and_then(|list| list(step))
 }
 

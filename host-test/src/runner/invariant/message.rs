@@ -11,8 +11,10 @@ pub struct Message {
     pub cut: Cut,
 }
 
+pub type Lines = Vec<(String, Bytes)>;
+
 /// The parts of a message that are lists of lines.
-pub const LISTS: [fn(&mut Step) -> Option<&mut Vec<(String, Bytes)>>; 4] = [
+pub const LISTS: [fn(&mut Step) -> Option<&mut Lines>; 4] = [
     |step| Some(&mut step.request.headers.0),
     |step| Some(&mut step.request.trailers.0),
     |step| step.response.as_mut().map(|response| &mut response.headers.0),

@@ -50,14 +50,16 @@ impl Default for Traffic {
     }
 }
 
-/// Tries a law on a scenario and its module. A scenario that must be refused, or isn't played in
-/// Wasmtime, has no say.
+/// Tries a law on a scenario and its module. It is skipped where it can't fail: on a scenario that must
+/// be refused, isn't played in Wasmtime, or has nothing to cut.
 pub fn hold(invariant: Invariant, scenario: &Scenario, module: anyhow::Result<Vec<u8>>, traffic: Traffic) -> Report {
     let began = Instant::now();
     let verdict = if let Some(reason) = scenario.skip.get(&HostKind::Wasm) {
         Verdict::Skipped(reason.clone())
     } else if scenario.steps.is_empty() {
         Verdict::Skipped("the configuration must be refused".into())
+    } else if invariant == Invariant::Chunking && !chunking::applies(scenario) {
+        Verdict::Skipped("no step has a body that can be cut".into())
     } else {
         let failures = match module {
             Ok(module) => match invariant {
