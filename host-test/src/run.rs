@@ -1,18 +1,22 @@
 //! `portcullis run`: the runner, with what was built and with the Envoy that was found.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
 use crate::{
     build::Built,
-    envoy,
+    envoy::{self, versions},
     outcome::Outcome,
     runner::{
         self, Artifacts, Replay, Report,
         invariant::{self, Invariant, Traffic},
     },
     scenario::{HostKind, Scenario},
+    vm::Limits,
 };
 
 /// What `portcullis run` is asked for.
@@ -46,8 +50,12 @@ pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result
         true => Some(Envoy { found: envoy::find(options.envoy.as_deref(), None)?, artifacts: &artifacts }),
         false => None,
     };
+    // All hosts play the version of the Envoy that is there, or the one that was asked for.
+    let asked = options.envoy.as_deref().and_then(Path::to_str).filter(|text| versions::is_version(text));
+    let version = envoy.as_ref().map_or(asked.unwrap_or(envoy::find::VERSION), |envoy| &envoy.found.version);
+    let limits = Limits { trace: options.trace, envoy: versions::minor(version), ..Limits::default() };
     let envoy = envoy.as_ref().map(|envoy| envoy as &dyn Replay);
-    Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, options.trace))
+    Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, limits))
 }
 
 /// The module that a scenario is about.

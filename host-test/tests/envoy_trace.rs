@@ -8,7 +8,7 @@ mod asks;
 use std::{collections::BTreeSet, path::Path};
 
 use host_test::{
-    envoy::{find, replay},
+    envoy::{find, replay, versions},
     outcome::Outcome,
     runner::trace,
     scenario::Scenario,
@@ -28,7 +28,7 @@ fn played(module: &Path, scenarios: &[&str]) -> Vec<(Scenario, Outcome, Outcome)
         .collect();
     let envoy = find(None, None).unwrap();
     let outcomes = replay::run(&envoy, &|_| Ok(module.to_path_buf()), &|_| None, &scenarios, true);
-    let limits = Limits { trace: true, ..Limits::default() };
+    let limits = Limits { trace: true, envoy: versions::minor(&envoy.version), ..Limits::default() };
     let played = scenarios.into_iter().zip(outcomes).map(|(scenario, envoy)| {
         let wasm = vm::run(module, &scenario, limits).unwrap();
         let envoy = envoy.unwrap();
@@ -104,12 +104,15 @@ fn told_otherwise(writes: bool) -> BTreeSet<String> {
     found
 }
 
-/// What isn't as in Envoy yet. A line goes when it is mended; none comes.
+/// What isn't as in Envoy yet: `callback: call: statuses`, or `call: statuses` for every callback. A line
+/// goes when it is mended; none comes.
 const KNOWN: &str = include_str!("guests/asks.known");
 
 fn told_as_in_envoy(writes: bool) {
     let found = told_otherwise(writes);
-    let unknown: Vec<&String> = found.iter().filter(|line| !KNOWN.lines().any(|known| known == *line)).collect();
+    let anywhere = |line: &str| line.split_once(": ").map(|(_, call)| call.to_owned()).unwrap_or_default();
+    let known = |line: &&String| KNOWN.lines().any(|known| known == **line || known == anywhere(line));
+    let unknown: Vec<&String> = found.iter().filter(|line| !known(line)).collect();
     assert!(unknown.is_empty(), "{unknown:#?}");
 }
 

@@ -43,7 +43,7 @@ pub fn coverage(check: bool) -> Result<bool> {
     let confirmed = Confirmed::read(&workspace.root)?;
     let mut covering = Vec::new();
     for scenario in scenario::load(&folders(&workspace.root))? {
-        if scenario.skip.contains_key(&HostKind::Wasm) {
+        if scenario.skip.contains_key(&HostKind::Wasm) || scenario.envoy.skipped(Limits::default().envoy).is_some() {
             continue;
         }
         let module = run::module(&built, &scenario)?;

@@ -64,16 +64,15 @@ pub struct Failure {
 }
 
 /// Plays every scenario on every host, then compares the hosts with the first of them that played it;
-/// with `trace` also the calls between module and host.
+/// where `limits` keep them, also the calls between module and host.
 pub fn run(
     scenarios: &[Scenario],
     hosts: &[HostKind],
     artifacts: &dyn Artifacts,
     envoy: Option<&dyn Replay>,
-    trace: bool,
+    limits: Limits,
 ) -> Vec<Report> {
-    let mut envoys = replayed(scenarios, hosts, envoy, trace).into_iter();
-    let limits = Limits { trace, ..Limits::default() };
+    let mut envoys = replayed(scenarios, hosts, envoy, limits).into_iter();
     let mut reports = Vec::new();
     for scenario in scenarios {
         let mut seen: Vec<(HostKind, Outcome)> = Vec::new();
@@ -87,8 +86,8 @@ pub fn run(
                 verdict,
                 took,
             };
-            if let Some(reason) = scenario.skip.get(&host) {
-                reports.push(report(Verdict::Skipped(reason.clone()), Duration::ZERO));
+            if let Some(reason) = skipped(scenario, host, limits) {
+                reports.push(report(Verdict::Skipped(reason), Duration::ZERO));
                 continue;
             }
             let began = Instant::now();
@@ -150,21 +149,26 @@ where
     run(&artifact?, scenario)
 }
 
+/// Why a scenario isn't played on a host.
+fn skipped(scenario: &Scenario, host: HostKind, limits: Limits) -> Option<String> {
+    scenario.skip.get(&host).cloned().or_else(|| scenario.envoy.skipped(limits.envoy))
+}
+
 /// What Envoy saw of the scenarios that aren't skipped there, each with its share of the time.
 fn replayed(
     scenarios: &[Scenario],
     hosts: &[HostKind],
     envoy: Option<&dyn Replay>,
-    trace: bool,
+    limits: Limits,
 ) -> Vec<(anyhow::Result<Outcome>, Duration)> {
     if !hosts.contains(&HostKind::Envoy) {
         return Vec::new();
     }
-    let wanted: Vec<Scenario> =
-        scenarios.iter().filter(|scenario| !scenario.skip.contains_key(&HostKind::Envoy)).cloned().collect();
+    let played = |scenario: &&Scenario| skipped(scenario, HostKind::Envoy, limits).is_none();
+    let wanted: Vec<Scenario> = scenarios.iter().filter(played).cloned().collect();
     let began = Instant::now();
     let Some(envoy) = envoy.filter(|_| !wanted.is_empty()) else { return Vec::new() };
-    let outcomes = envoy.replay(&wanted, trace);
+    let outcomes = envoy.replay(&wanted, limits.trace);
     let share = began.elapsed() / u32::try_from(wanted.len()).unwrap_or(u32::MAX);
     outcomes.into_iter().map(|outcome| (outcome, share)).collect()
 }

@@ -26,7 +26,11 @@ impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
     pub fn start(module: &InstancePre<Guest>, world: &Shared, limits: Limits) -> Result<Self, String> {
-        world.borrow_mut().trace.created(limits.trace);
+        {
+            let mut world = world.borrow_mut();
+            world.envoy = limits.envoy;
+            world.trace.created(limits.trace);
+        }
         let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
         let mut store = Store::new(module.module().engine(), Guest::new(Shared::clone(world), store_limits));
         store.limiter(|guest| &mut guest.limits);

@@ -1,4 +1,5 @@
-//! How much a VM may use, how much it used, and whether its calls are kept.
+//! What a VM plays under: how much it may use, which Envoy it is in, whether its calls are kept; and how
+//! much it used.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +12,13 @@ pub struct Limits {
     pub memory: usize,
     /// Whether each call between host and guest is kept ([`crate::world::Trace`]).
     pub trace: bool,
+    /// The minor version of Envoy 1 that is played ([`crate::envoy::versions`]).
+    pub envoy: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fuel: 4_000_000_000, memory: 1 << 30, trace: false }
+        Self { fuel: 4_000_000_000, memory: 1 << 30, trace: false, envoy: 40 }
     }
 }
 

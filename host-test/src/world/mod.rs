@@ -55,6 +55,8 @@ pub struct World {
     pub logs: Logs,
     pub random: Random,
     pub trace: Trace,
+    /// The minor version of Envoy 1 that is played.
+    pub envoy: u32,
     pub given: Given,
     /// The bytes of `configuration` as they reach the filter.
     pub configuration: Vec<u8>,

@@ -31,6 +31,20 @@ const IMPORTS: &[(&str, &str, &str)] = &[
     ("proxy_continue_stream", "continue", "i32"),
     ("proxy_done", "done", ""),
     ("proxy_get_current_time_nanoseconds", "time", "i32"),
+    ("proxy_register_shared_queue", "register", "i32 i32 i32"),
+    ("proxy_resolve_shared_queue", "resolve", "i32 i32 i32 i32 i32"),
+    ("proxy_enqueue_shared_queue", "enqueue", "i32 i32 i32"),
+    ("proxy_dequeue_shared_queue", "dequeue", "i32 i32 i32"),
+    ("proxy_call_foreign_function", "foreign", "i32 i32 i32 i32 i32 i32"),
+    ("proxy_http_call", "call", "i32 i32 i32 i32 i32 i32 i32 i32 i32 i32"),
+    ("proxy_grpc_call", "grpc", "i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32 i32"),
+    ("proxy_grpc_stream", "stream", "i32 i32 i32 i32 i32 i32 i32 i32 i32"),
+    ("proxy_grpc_send", "send", "i32 i32 i32 i32"),
+    ("proxy_grpc_cancel", "cancel", "i32"),
+    ("proxy_grpc_close", "close", "i32"),
+    ("proxy_get_status", "code", "i32 i32 i32"),
+    ("proxy_close_stream", "end", "i32"),
+    ("proxy_set_tick_period_milliseconds", "tick", "i32"),
 ];
 
 const PROPERTIES: &[&str] = &[
@@ -173,6 +187,44 @@ pub fn guest(writes: bool) -> (String, Vec<String>) {
     text.call("done", "");
     for stream in [2, 3, 4, 9] {
         text.call("continue", &format!("(i32.const {stream})"));
+    }
+    for stream in [2, 3, 9] {
+        text.call("end", &format!("(i32.const {stream})"));
+    }
+    text.call("tick", "(i32.const 0)");
+    text.call("code", "(i32.const 0) (i32.const 4) (i32.const 8)");
+    let empty = text.bytes("");
+    // A queue that somebody else registers, one of nobody's, and one of its own.
+    text.call("resolve", &format!("{empty} {key} (i32.const 8)"));
+    text.call("resolve", &format!("{value} {key} (i32.const 8)"));
+    text.call("dequeue", &format!("(i32.const 999) {out}"));
+    text.call("enqueue", &format!("(i32.const 999) {value}"));
+    text.call("dequeue", &format!("(i32.load (i32.const 8)) {out}"));
+    for name in [
+        "nothing",
+        "clear_route_cache",
+        "compress",
+        "uncompress",
+        "expr_delete",
+        "declare_property",
+        "sign",
+        "verify_signature",
+        "set_envoy_filter_state",
+        "expr_create",
+        "expr_evaluate",
+    ] {
+        let name = text.bytes(name);
+        text.call("foreign", &format!("{name} {value} {out}"));
+    }
+    // A cluster that there isn't, and calls and streams that never were.
+    let cluster = text.bytes("nowhere");
+    text.call("call", &format!("{cluster} {empty} {empty} {empty} (i32.const 1000) (i32.const 8)"));
+    text.call("grpc", &format!("{cluster} {value} {value} {empty} {empty} (i32.const 1000) (i32.const 8)"));
+    text.call("stream", &format!("{cluster} {value} {value} {empty} (i32.const 8)"));
+    for id in [4, 5, 6, 7, 0] {
+        text.call("cancel", &format!("(i32.const {id})"));
+        text.call("close", &format!("(i32.const {id})"));
+        text.call("send", &format!("(i32.const {id}) {value} (i32.const 0)"));
     }
     for context in [99, 1] {
         text.call("effective", &format!("(i32.const {context})"));

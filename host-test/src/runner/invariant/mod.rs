@@ -54,8 +54,9 @@ impl Default for Traffic {
 /// be refused, isn't played in Wasmtime, or has nothing to cut.
 pub fn hold(invariant: Invariant, scenario: &Scenario, module: anyhow::Result<Vec<u8>>, traffic: Traffic) -> Report {
     let began = Instant::now();
-    let verdict = if let Some(reason) = scenario.skip.get(&HostKind::Wasm) {
-        Verdict::Skipped(reason.clone())
+    let skipped = scenario.skip.get(&HostKind::Wasm).cloned();
+    let verdict = if let Some(reason) = skipped.or_else(|| scenario.envoy.skipped(Limits::default().envoy)) {
+        Verdict::Skipped(reason)
     } else if scenario.steps.is_empty() {
         Verdict::Skipped("the configuration must be refused".into())
     } else if invariant == Invariant::Chunking && !chunking::applies(scenario) {
