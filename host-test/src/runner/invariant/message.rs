@@ -75,7 +75,11 @@ const SIMPLER: [fn(&mut Message); 9] = [
     |message| message.step.response = None,
     |message| message.step.reply = None,
     |message| message.step.request.body = None,
-    |message| message.step.request.body = Some(Body::Whole(Bytes(b"x".to_vec()))),
+    |message| {
+        if let Some(body) = &mut message.step.request.body {
+            *body = Body::Whole(Bytes(b"x".to_vec()));
+        }
+    },
     |message| message.step.request.method = "GET".into(),
     |message| message.step.request.path = "/".into(),
     |message| message.step.request.authority = "edge.example".into(),
