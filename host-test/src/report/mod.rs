@@ -1,4 +1,4 @@
-//! What was seen → text. Pure, but for [`write`], which puts it where it is wanted.
+//! What was seen → text. Pure, but for [`write()`], which puts it where it is wanted.
 
 pub mod built;
 pub mod human;
