@@ -5,6 +5,7 @@ pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod component;
+pub mod coverage;
 pub mod envoy;
 pub mod outcome;
 pub mod report;

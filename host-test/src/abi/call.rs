@@ -50,11 +50,15 @@ impl<'a> Call<'a> {
         F: FnOnce(&mut Self) -> Answer,
     {
         count(&mut caller, name, false)?;
-        match body(&mut Self { caller }) {
-            Ok(()) => Ok(0),
-            Err(Stop::Status(status)) => Ok(status as u32),
-            Err(Stop::Trap(error)) => Err(error),
-        }
+        let world = Rc::clone(&caller.data().world);
+        world.borrow_mut().trace.asked(name);
+        let status = match body(&mut Self { caller }) {
+            Ok(()) => 0,
+            Err(Stop::Status(status)) => status as u32,
+            Err(Stop::Trap(error)) => return Err(error),
+        };
+        world.borrow_mut().trace.answered(name, status);
+        Ok(status)
     }
 
     /// Makes a call of WASI, whose numbers are its own; a bad pointer is 21, `EFAULT`.
@@ -63,11 +67,21 @@ impl<'a> Call<'a> {
         F: FnOnce(&mut Self) -> Answer<u32>,
     {
         count(&mut caller, name, true)?;
-        match body(&mut Self { caller }) {
-            Ok(answer) => Ok(answer),
-            Err(Stop::Status(_)) => Ok(21),
-            Err(Stop::Trap(error)) => Err(error),
-        }
+        let world = Rc::clone(&caller.data().world);
+        world.borrow_mut().trace.asked(name);
+        let answer = match body(&mut Self { caller }) {
+            Ok(answer) => answer,
+            Err(Stop::Status(_)) => 21,
+            Err(Stop::Trap(error)) => return Err(error),
+        };
+        world.borrow_mut().trace.answered(name, answer);
+        Ok(answer)
+    }
+
+    /// Keeps the arguments of the call that is about to be entered, for the trace.
+    pub fn noting(caller: Caller<'a, Guest>, arguments: &[i64]) -> Caller<'a, Guest> {
+        caller.data().world.borrow_mut().trace.note(arguments);
+        caller
     }
 
     pub fn guest(&mut self) -> &mut Guest {
@@ -113,9 +127,11 @@ impl<'a> Call<'a> {
         if length > 0 {
             let allocator = self.caller.data().allocator.clone().ok_or(NO_MEMORY)?;
             self.guest().allocating = true;
+            self.world(|world| world.trace.called("malloc", &(length,)));
             let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
             place = allocated?;
+            self.world(|world| world.trace.returned("malloc", &place));
             if place == 0 {
                 return Err(NO_MEMORY);
             }

@@ -82,7 +82,7 @@ fn started(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 }
 
 /// `step 2 (name), cut after 3 bytes`.
-fn place(play: &Play, name: Option<&str>) -> String {
+pub(super) fn place(play: &Play, name: Option<&str>) -> String {
     let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
     let cut = match play.cut {
         Cut::AsWritten => String::new(),

@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use super::{Scenario, bytes};
+use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
 pub fn folders(root: &Path) -> Vec<PathBuf> {
@@ -104,6 +105,11 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
     if texts.chain(scenario.steps.iter().flat_map(|step| &step.expect.log)).any(String::is_empty) {
         bail!("expects an empty text, which is in every output");
     }
+    for version in scenario.envoy.since.iter().chain(&scenario.envoy.until) {
+        if !versions::is_version(version) {
+            bail!("`envoy: {version}` is no version; write it as \"1.37\"");
+        }
+    }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;
         match step.plays() {
@@ -149,6 +155,7 @@ mod tests {
             "{scenario: a, steps: [{every_split: true, request: {body: {repeat: x, times: 1000001}}}]}",
             "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",
             "{scenario: a, steps: [{expect: {metrics: {a.b: 0}}}]}",
+            "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
             assert!(shows_something(&scenario).is_err(), "{yaml}");

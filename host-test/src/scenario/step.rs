@@ -62,6 +62,11 @@ impl Step {
         self.request.as_ref().unwrap_or(&DEFAULT)
     }
 
+    /// The request, to be changed.
+    pub fn request_mut(&mut self) -> &mut Request {
+        self.request.get_or_insert_default()
+    }
+
     /// Whether the step does more than let time pass.
     pub fn acts(&self) -> bool {
         self.pass.is_none() || self.stream.is_some() || self.request.is_some() || self.reply.is_some()

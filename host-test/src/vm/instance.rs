@@ -12,6 +12,7 @@ use crate::{
         Shared, Side,
         callouts::Answer,
         stream::{Filter, Trap},
+        trace::Numbers,
     },
 };
 
@@ -28,6 +29,11 @@ impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
     pub fn start(module: &Loaded, world: &Shared, limits: Limits) -> Result<Self, String> {
+        {
+            let mut world = world.borrow_mut();
+            world.envoy = limits.envoy;
+            world.trace.created(limits.trace);
+        }
         let guest = Guest::new(Shared::clone(world), limits.of_store());
         let mut store = Store::new(module.module().engine(), guest);
         store.limiter(|guest| &mut guest.limits);
@@ -77,7 +83,7 @@ impl Instance {
     }
 
     /// One callback for a context; `None` where the module doesn't have it.
-    fn call<P: WasmParams, R: WasmResults>(
+    fn call<P: WasmParams + Numbers, R: WasmResults + Numbers>(
         &mut self,
         context: u32,
         callback: &str,
@@ -89,9 +95,21 @@ impl Instance {
         let guest = self.store.data_mut();
         (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
         self.limits.arm(&mut self.store).map_err(|error| trap(error.to_string()))?;
+        let world = Shared::clone(&self.store.data().world);
+        world.borrow_mut().trace.called(callback, &arguments);
         let answer = function.call(&mut self.store, arguments);
         self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
-        answer.map(Some).map_err(|error| trap(told(&error, self.limits)))
+        match answer {
+            Ok(answer) => {
+                world.borrow_mut().trace.returned(callback, &answer);
+                Ok(Some(answer))
+            }
+            Err(error) => {
+                let message = told(&error, self.limits);
+                world.borrow_mut().trace.trapped(callback, &message);
+                Err(trap(message))
+            }
+        }
     }
 }
 

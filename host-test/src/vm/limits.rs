@@ -1,4 +1,5 @@
-//! How much a VM may use, and how much it used.
+//! What a VM plays under: how much it may use, which Envoy it is in, whether its calls are kept; and how
+//! much it used.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -20,6 +21,10 @@ pub struct Limits {
     pub memory: usize,
     /// Time of one callback; fuel ends nearly everything much sooner.
     pub time: Duration,
+    /// Whether each call between host and guest is kept ([`crate::world::Trace`]).
+    pub trace: bool,
+    /// The minor version of Envoy 1 that is played ([`crate::envoy::versions`]).
+    pub envoy: u32,
 }
 
 impl Limits {
@@ -43,7 +48,7 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fuel: 4_000_000_000, memory: 1 << 30, time: Duration::from_secs(60) }
+        Self { fuel: 4_000_000_000, memory: 1 << 30, time: Duration::from_secs(60), trace: false, envoy: 40 }
     }
 }
 

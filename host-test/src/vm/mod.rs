@@ -27,7 +27,11 @@ pub use self::{
     load::accept,
     session::{Refusal, Session},
 };
-use crate::{outcome::Outcome, scenario::Scenario, world::World};
+use crate::{
+    outcome::Outcome,
+    scenario::Scenario,
+    world::{World, trace::Entry},
+};
 
 /// How long a module takes from its bytes to a VM that is configured, with nothing of it in memory.
 pub fn cold_start(
@@ -43,9 +47,9 @@ pub fn cold_start(
 }
 
 /// Runs a scenario on the module in a file.
-pub fn run(module: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
+pub fn run(module: &Path, scenario: &Scenario, limits: Limits) -> anyhow::Result<Outcome> {
     let bytes = fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
-    Ok(run_bytes(&bytes, scenario, Limits::default()))
+    Ok(run_bytes(&bytes, scenario, limits))
 }
 
 /// Runs a scenario on a module.
@@ -57,11 +61,19 @@ pub fn run_bytes(module: &[u8], scenario: &Scenario, limits: Limits) -> Outcome 
         }
     };
     let mut outcome = Outcome { startup_log: session.startup_log().to_vec(), ..Outcome::default() };
+    let traced = |session: &Session| session.world().borrow_mut().trace.take();
+    // Of the VMs that were started only the last, the worker's, plays.
+    let start = traced(&session).rsplit(Entry::is_creation).next().map(<[_]>::to_vec);
+    outcome.traces.extend(start.filter(|_| limits.trace));
     for (index, step) in scenario.steps.iter().enumerate() {
         for cut in step.cuts() {
             let (mut play, _) = session.play(step, cut);
             play.step = index;
             outcome.plays.push(play);
+            if limits.trace {
+                outcome.traces.push(traced(&session));
+            }
+            outcome.traps.extend(session.world().borrow_mut().trace.take_traps());
         }
     }
     outcome

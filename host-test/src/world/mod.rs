@@ -28,6 +28,7 @@ pub mod status;
 pub mod store;
 pub mod stream;
 pub mod timers;
+pub mod trace;
 pub mod value;
 pub mod wire;
 
@@ -49,6 +50,7 @@ pub use self::{
     status::Status,
     store::Store,
     timers::Timers,
+    trace::Trace,
 };
 use crate::scenario::{Encoding, Given, Scenario};
 
@@ -64,6 +66,9 @@ pub struct World {
     pub metrics: Metrics,
     pub logs: Logs,
     pub random: Random,
+    pub trace: Trace,
+    /// The minor version of Envoy 1 that is played.
+    pub envoy: u32,
     pub given: Given,
     /// The bytes of `configuration` as they reach the filter.
     pub configuration: Vec<u8>,

@@ -45,6 +45,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
 macro_rules! calls {
     ($linker:ident; $($name:ident(|$call:ident $(, $argument:ident : $type:ty)*| $body:expr);)*) => {
         $($linker.func_wrap("env", stringify!($name), |caller: wasmtime::Caller<'_, $crate::abi::Guest> $(, $argument: $type)*| {
+            let caller = $crate::abi::Call::noting(caller, &[$($crate::world::trace::Number::number($argument)),*]);
             $crate::abi::Call::enter(caller, stringify!($name), |$call| $body)
         })?;)*
     };

@@ -5,10 +5,14 @@
 //! 2. Where the shared process doesn't start, the scenarios are halved until those are alone
 //!    whose configuration is refused.
 //! 3. Where the process ends during a step, that scenario fails, and those after it get a new one.
-//! 4. Steps are played one after the other: what is seen in between belongs to the step.
+//! 4. Where calls are kept, each scenario has a process of its own, because Envoy's trace names no VM.
+//! 5. Steps are played one after the other: what is seen in between belongs to the step.
 
+mod barrier;
+mod contexts;
 mod play;
 mod seen;
+mod trace;
 
 use std::path::PathBuf;
 
@@ -33,6 +37,7 @@ pub fn run(
     module: &dyn Fn(&Scenario) -> Result<PathBuf>,
     capabilities: &dyn Fn(&Scenario) -> Option<Vec<String>>,
     scenarios: &[Scenario],
+    trace: bool,
 ) -> Vec<Result<Outcome>> {
     let mut results: Vec<Result<Outcome>> = scenarios.iter().map(|_| Err(anyhow!("not played"))).collect();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -48,14 +53,15 @@ pub fn run(
                 let name = format!("s{index}");
                 let stage = Stage { scenario, name, module, capabilities, upstream: 0, clusters: Vec::new() };
                 let entry = Entry { index, stage };
-                if scenario.refused.is_empty() { put(&mut groups, entry) } else { groups.push(vec![entry]) }
+                // Envoy's trace names no VM, so a traced scenario is alone.
+                if scenario.refused.is_empty() && !trace { put(&mut groups, entry) } else { groups.push(vec![entry]) }
             }
         }
     }
     runtime.block_on(async {
         while let Some(group) = groups.pop() {
             if !group.is_empty() {
-                groups.extend(play_group(envoy, group, &mut results).await);
+                groups.extend(play_group(envoy, group, &mut results, trace).await);
             }
         }
     });
@@ -94,8 +100,9 @@ async fn play_group<'a>(
     envoy: &Found,
     mut group: Vec<Entry<'a>>,
     results: &mut [Result<Outcome>],
+    trace: bool,
 ) -> Vec<Vec<Entry<'a>>> {
-    let mut host = match Host::start(envoy, &mut group).await {
+    let mut host = match Host::start(envoy, &mut group, trace).await {
         Ok(host) => host,
         Err(error) => {
             if group.len() > 1 {
@@ -156,10 +163,16 @@ struct Host {
     logs: TempDir,
     /// What all filters logged while their configurations were read.
     startup_log: Vec<Line>,
+    /// The number of the main thread, where calls are kept.
+    main_thread: Option<String>,
 }
 
 impl Host {
-    async fn start(envoy: &Found, group: &mut [Entry<'_>]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+    async fn start(
+        envoy: &Found,
+        group: &mut [Entry<'_>],
+        trace: bool,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let (mut upstreams, mut callouts) = (Vec::new(), Vec::new());
         for entry in group.iter_mut() {
             let upstream = Upstream::start(entry.stage.scenario.given.protocol).await?;
@@ -174,14 +187,18 @@ impl Host {
         let options = Options {
             component_log_level: Some("wasm:trace".into()),
             // Every access log line at once: a step ends with its line.
-            arguments: versions::lines_at_once(&envoy.version),
+            arguments: versions::arguments(&envoy.version),
             ..Options::default()
         };
         let mut bootstrap = bootstrap(&stages, logs.path());
-        versions::place_capabilities(&mut bootstrap, &envoy.version);
+        versions::suit(&mut bootstrap, &envoy.version);
+        if trace {
+            barrier::add(&mut bootstrap);
+        }
         let process = Process::start(&envoy.binary, &bootstrap, &options).await?;
         let ports = process.admin().listeners().await?;
         let startup_log = process.wasm_lines_since(0);
-        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, startup_log })
+        let main_thread = trace::main_thread(&process.log()).filter(|_| trace).map(String::from);
+        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, startup_log, main_thread })
     }
 }

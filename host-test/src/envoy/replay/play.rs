@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Host, seen};
+use super::{Host, contexts::Contexts, seen, trace};
 use crate::{
     envoy::{added, bootstrap::Stage, client, process::Line, upstream::Upstream, wire::Pace},
     outcome::{Cut, Outcome, Play},
     scenario::Step,
+    world::trace::Entry,
 };
 
 /// How long a client waits. Only a filter that never decides lets it wait so long.
@@ -17,16 +18,29 @@ const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 impl Host {
     pub(super) async fn play(&self, stage: &Stage<'_>, upstream: &Upstream) -> Result<Outcome> {
         let mut outcome = Outcome { startup_log: own_lines(stage, &self.startup_log), ..Outcome::default() };
+        let mut contexts = Contexts::default();
+        // Behind the line that tells of the worker's VM.
+        let start = self.traced(0).await?.and_then(|all| all.rsplit(Entry::is_creation).next().map(<[_]>::to_vec));
+        outcome.traces.extend(start.map(|start| contexts.alone(start)));
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
+                let offset = self.process.log_offset();
                 let play = self.play_step(stage, upstream, index, step, cut).await;
                 outcome.plays.push(play.with_context(|| match &step.name {
                     Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
                 })?);
+                outcome.traces.extend(self.traced(offset).await?.map(|calls| contexts.alone(calls)));
             }
         }
         Ok(outcome)
+    }
+
+    /// The worker's calls since a place in the log, where they are kept.
+    async fn traced(&self, offset: u64) -> Result<Option<Vec<Entry>>> {
+        let Some(main) = &self.main_thread else { return Ok(None) };
+        self.settled().await?;
+        Ok(Some(trace::of_worker(&self.process.log_since(offset), main)))
     }
 
     async fn play_step(

@@ -1,0 +1,89 @@
+//! Laws that hold for any module, whatever it decides. They are tried in Wasmtime, on a scenario's own
+//! configuration and steps.
+
+mod chunking;
+mod hostile;
+mod message;
+mod no_trap;
+mod random;
+mod yaml;
+
+use std::time::Instant;
+
+use clap::ValueEnum;
+
+use super::{Failure, Report, Verdict};
+use crate::{
+    scenario::{HostKind, Scenario},
+    vm::{Limits, Refusal, Session},
+};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Invariant {
+    /// However a body is cut, client, upstream and record see the same.
+    Chunking,
+    /// No message that a proxy lets through makes the module trap.
+    NoTrap,
+}
+
+impl Invariant {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chunking => "chunking",
+            Self::NoTrap => "no-trap",
+        }
+    }
+}
+
+/// How hostile messages are made.
+#[derive(Clone, Copy, Debug)]
+pub struct Traffic {
+    /// The same seed gives the same messages.
+    pub seed: u64,
+    /// Messages for each scenario.
+    pub plays: u32,
+}
+
+impl Default for Traffic {
+    fn default() -> Self {
+        Self { seed: 1, plays: 200 }
+    }
+}
+
+/// Tries a law on a scenario and its module. It is skipped where it can't fail: on a scenario that must
+/// be refused, isn't played in Wasmtime, or has nothing to cut.
+pub fn hold(invariant: Invariant, scenario: &Scenario, module: anyhow::Result<Vec<u8>>, traffic: Traffic) -> Report {
+    let began = Instant::now();
+    let skipped = scenario.skip.get(&HostKind::Wasm).cloned();
+    let verdict = if let Some(reason) = skipped.or_else(|| scenario.envoy.skipped(Limits::default().envoy)) {
+        Verdict::Skipped(reason)
+    } else if scenario.steps.is_empty() {
+        Verdict::Skipped("the configuration must be refused".into())
+    } else if invariant == Invariant::Chunking && !chunking::applies(scenario) {
+        Verdict::Skipped("no step has a body that can be cut".into())
+    } else {
+        let failures = match module {
+            Ok(module) => match invariant {
+                Invariant::Chunking => chunking::violations(scenario, &module),
+                Invariant::NoTrap => no_trap::violations(scenario, &module, traffic),
+            },
+            Err(error) => Err(format!("{error:#}")),
+        };
+        Verdict::of(failures.unwrap_or_else(|error| vec![Failure::whole(vec![error])]))
+    };
+    Report {
+        scenario: scenario.scenario.clone(),
+        plugin: scenario.plugin.clone(),
+        file: scenario.file.clone(),
+        hosts: vec![HostKind::Wasm],
+        check: Some(invariant.name()),
+        verdict,
+        took: began.elapsed(),
+    }
+}
+
+/// A filter that has played nothing yet; the error is why it doesn't start.
+fn fresh(scenario: &Scenario, module: &[u8]) -> Result<Session, String> {
+    Session::start(module, scenario, Limits::default())
+        .map_err(|Refusal { reason, .. }| format!("the configuration is refused: {reason}"))
+}
