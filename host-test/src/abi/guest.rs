@@ -35,6 +35,7 @@ pub struct Guest {
     pub effective: Option<u32>,
     /// How often each call was made.
     pub calls: BTreeMap<&'static str, u64>,
+    scratch: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Guest {
@@ -51,7 +52,17 @@ impl Guest {
             context: ROOT,
             effective: None,
             calls: BTreeMap::new(),
+            scratch: BTreeMap::new(),
         }
+    }
+
+    /// The configuration that was last read in the context in effect.
+    pub fn scratch(&self) -> Vec<u8> {
+        self.scratch.get(&self.effective.unwrap_or(self.context)).cloned().unwrap_or_default()
+    }
+
+    pub fn keep_scratch(&mut self, bytes: Vec<u8>) {
+        self.scratch.insert(self.effective.unwrap_or(self.context), bytes);
     }
 
     /// The stream whose context is in effect; `None` for the root context.

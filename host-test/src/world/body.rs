@@ -37,6 +37,17 @@ impl World {
     }
 }
 
+/// Whether a buffer is one of those in which a configuration arrives.
+pub fn is_configuration(number: u32) -> bool {
+    matches!(number, 6 | 7)
+}
+
+/// Which body a write goes to; only a body can be written, and what isn't in hand isn't found.
+pub fn writable(number: u32, configuring: bool) -> Result<Side, Status> {
+    let missing = number == 4 || number == 7 && !configuring;
+    side(number).ok_or(if missing { Status::NotFound } else { Status::BadArgument })
+}
+
 /// The part of a buffer that a read asks for.
 pub fn part(buffer: &[u8], start: u32, most: u32) -> &[u8] {
     let rest = buffer.get(start as usize..).unwrap_or_default();
@@ -44,13 +55,8 @@ pub fn part(buffer: &[u8], start: u32, most: u32) -> &[u8] {
 }
 
 impl Exchange {
-    /// Whether a number is that of a buffer which could be written.
-    pub fn check_buffer(&self, number: u32) -> Result<Side, Status> {
-        side(number).ok_or(if matches!(number, 4 | 7) { Status::NotFound } else { Status::BadArgument })
-    }
-
     pub fn set_buffer(&mut self, number: u32, start: u32, length: u32, data: &[u8]) -> Result<(), Status> {
-        let side = self.check_buffer(number)?;
+        let side = writable(number, false)?;
         let body = self.half_mut(side).body.as_mut().ok_or(Status::BadArgument)?;
         if start == 0 {
             let dropped = body.len().min(length as usize);

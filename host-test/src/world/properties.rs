@@ -54,6 +54,9 @@ impl World {
             b"plugin_vm_id" => return Some(Value::text(VM_ID)),
             _ => {}
         }
+        if name == b"xds" {
+            return Some(self.xds(exchange));
+        }
         let exchange = exchange?;
         Some(match name {
             b"request" => Value::Opaque(request(exchange, self.clock.now())),
@@ -67,14 +70,15 @@ impl World {
                 (b"mtls".to_vec(), Value::Bool(false)),
                 (b"requested_server_name".to_vec(), Value::text("")),
             ]),
-            b"xds" => self.xds(exchange),
             b"metadata" => metadata(&Place::default()),
             b"filter_state" => Value::Opaque(exchange.filter_state_fields()),
             _ => Value::Bytes(exchange.filter_state.get(name)?.clone()),
         })
     }
 
-    fn xds(&self, exchange: &Exchange) -> Value {
+    /// Without a stream, only the node is known.
+    fn xds(&self, exchange: Option<&Exchange>) -> Value {
+        let Some(exchange) = exchange else { return Value::Opaque(vec![(b"node".to_vec(), node())]) };
         let route = self.route(exchange);
         let host = &self.given.virtual_host;
         // A virtual host can't be without a name.

@@ -20,8 +20,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put_number(flags, 0)
         });
         proxy_set_buffer_bytes(|call, buffer: u32, start: u32, length: u32, data: u32, data_size: u32| {
+            body::writable(buffer, call.guest().stage == Stage::Configuring)?;
             let exchange = call.exchange()?;
-            exchange.borrow().check_buffer(buffer)?;
             let data = call.bytes(data, data_size)?;
             let set = exchange.borrow_mut().set_buffer(buffer, start, length, &data);
             Ok(set?)
@@ -30,9 +30,19 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// The buffer of foreign functions; what was last read of a configuration in this context shows in it.
+const SCRATCH: u32 = 8;
+
 fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let guest = call.guest();
+    if buffer == SCRATCH {
+        return Ok(guest.scratch());
+    }
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
-    Ok(call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?)
+    let bytes = call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?;
+    if body::is_configuration(buffer) {
+        call.guest().keep_scratch(bytes.clone());
+    }
+    Ok(bytes)
 }
