@@ -156,12 +156,12 @@ fn request(exchange: &Exchange, now: u64) -> Vec<(Vec<u8>, Value)> {
     let mut fields = vec![
         (b"time".to_vec(), Value::Integer(exchange.began)),
         (b"protocol".to_vec(), Value::text(if exchange.http2 { "HTTP/2" } else { "HTTP/1.1" })),
-        (b"size".to_vec(), Value::Integer(size(half.headers.as_ref()))),
     ];
     if log {
         fields.push((b"duration".to_vec(), Value::Integer(now.saturating_sub(exchange.began))));
     }
     let headers = half.headers.as_ref().filter(|_| half.headers_open || log);
+    fields.push((b"size".to_vec(), Value::Integer(announced(headers).unwrap_or(exchange.received))));
     fields.push((b"headers".to_vec(), map(headers)));
     let bytes = headers.map_or(0, Headers::size) as u64 + exchange.received;
     fields.push((b"total_size".to_vec(), Value::Integer(bytes)));
@@ -220,9 +220,8 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
 }
 
 /// The announced length of a message's body.
-fn size(headers: Option<&Headers>) -> u64 {
-    let length = headers.and_then(|headers| headers.get(b"content-length"));
-    length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()).unwrap_or(0)
+fn announced(headers: Option<&Headers>) -> Option<u64> {
+    std::str::from_utf8(headers?.get(b"content-length")?).ok()?.parse().ok()
 }
 
 fn map(headers: Option<&Headers>) -> Value {

@@ -30,16 +30,18 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
-/// The buffer of foreign functions; what was last read of a configuration in this context shows in it.
+/// The buffer of foreign functions. Without a body in hand it shows the configuration that was read last.
 const SCRATCH: u32 = 8;
 
 fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let guest = call.guest();
-    if buffer == SCRATCH {
-        return Ok(guest.scratch());
-    }
+    let scratch = guest.scratch();
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
+    if buffer == SCRATCH {
+        let shown = exchange.map_or(Ok(None), |exchange| exchange.body_in_hand());
+        return Ok(shown.map_err(wasmtime::Error::msg)?.unwrap_or(scratch));
+    }
     let bytes = call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?;
     if body::is_configuration(buffer) {
         call.guest().keep_scratch(bytes.clone());

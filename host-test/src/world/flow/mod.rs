@@ -286,7 +286,6 @@ impl Stream<'_> {
             exchange.phase = Phase::Trailers(side);
             exchange.end_of_stream = true;
             let half = exchange.half_mut(side);
-            half.body.get_or_insert_default();
             half.trailers = Some(body.trailers.clone());
             half.trailers_open = true;
         }
