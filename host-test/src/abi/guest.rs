@@ -44,6 +44,7 @@ pub struct Guest {
     pub calls: BTreeMap<&'static str, u64>,
     /// What the running callback used of the host.
     pub budget: Budget,
+    scratch: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Guest {
@@ -65,6 +66,7 @@ impl Guest {
             status: (0, String::new()),
             calls: BTreeMap::new(),
             budget: Budget::default(),
+            scratch: BTreeMap::new(),
         }
     }
 
@@ -76,6 +78,15 @@ impl Guest {
             (_, Stage::Starting) => Doing::Starting,
             (_, Stage::Configuring | Stage::Serving) => Doing::Serving,
         }
+    }
+
+    /// The configuration that was last read in the context in effect.
+    pub fn scratch(&self) -> Vec<u8> {
+        self.scratch.get(&self.effective.unwrap_or(self.context)).cloned().unwrap_or_default()
+    }
+
+    pub fn keep_scratch(&mut self, bytes: Vec<u8>) {
+        self.scratch.insert(self.effective.unwrap_or(self.context), bytes);
     }
 
     /// The stream whose context is in effect; `None` for the root context.

@@ -97,11 +97,16 @@ pub fn parse(text: &str) -> Result<Scenario> {
 /// A scenario that can't fail is worse than none.
 fn shows_something(scenario: &Scenario) -> Result<()> {
     match (scenario.steps.is_empty(), scenario.refused.is_empty()) {
-        (true, true) => bail!("has neither `steps` nor `refused`, so it would show nothing"),
+        (true, true) if scenario.configured.is_empty() => {
+            bail!("has neither `steps` nor `configured` nor `refused`, so it would show nothing")
+        }
         (false, false) => bail!("has `refused` and `steps`, which would never be played"),
+        (true, false) if !scenario.configured.is_empty() => {
+            bail!("has `refused` and `configured`; a configuration is one or the other")
+        }
         _ => {}
     }
-    let texts = scenario.refused.iter().chain(&scenario.never);
+    let texts = scenario.refused.iter().chain(&scenario.never).chain(&scenario.configured);
     if texts.chain(scenario.steps.iter().flat_map(|step| &step.expect.log)).any(String::is_empty) {
         bail!("expects an empty text, which is in every output");
     }
@@ -148,6 +153,8 @@ mod tests {
             "{scenario: a}",
             "{scenario: a, refused: [x], steps: [{}]}",
             "{scenario: a, refused: ['']}",
+            "{scenario: a, configured: ['']}",
+            "{scenario: a, configured: [x], refused: [y]}",
             "{scenario: a, never: [''], steps: [{}]}",
             "{scenario: a, steps: [{expect: {log: ['']}}]}",
             "{scenario: a, steps: [{times: 0}]}",

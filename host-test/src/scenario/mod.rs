@@ -50,6 +50,9 @@ pub struct Scenario {
     /// The configuration must be refused, with an error that holds each of these texts.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// Texts that the log must hold once the configuration was taken.
+    #[serde(default)]
+    pub configured: Vec<String>,
     #[serde(default)]
     pub given: Given,
     #[serde(default)]

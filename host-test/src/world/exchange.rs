@@ -87,6 +87,8 @@ pub struct Half {
     pub body: Option<Vec<u8>>,
     pub trailers: Option<Headers>,
     pub trailers_open: bool,
+    /// Whether this filter made the trailers, which then stay within its reach.
+    pub trailers_made: bool,
 }
 
 impl Exchange {

@@ -2,7 +2,8 @@
 //!
 //! 1. Without `:path` or `x-forwarded-proto` no route is found. `:scheme` and `:authority` may be missing.
 //! 2. Behind the route, a request without `:method`, or with a name or a value that HTTP has no place for,
-//!    is answered with 503. So is, over HTTP/2, a pseudo-header that isn't HTTP's: the upstream refuses it.
+//!    is answered with 503. So is, over HTTP/2, an empty name or a pseudo-header that isn't HTTP's; a line
+//!    that belongs to a connection is a protocol error to the upstream, and answered with 502.
 //! 3. A response goes on with any `:status` that reads as a number, however it is written.
 
 use super::{headers::Headers, reply::Reply};
@@ -23,14 +24,27 @@ pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
             return Some(invalid(&[b"invalid header value for: ", name.as_slice()].concat()));
         }
     }
-    let unknown = |name: &[u8]| name.starts_with(b":") && !PSEUDO.contains(&name);
-    (http2 && headers.lines().iter().any(|(name, _)| unknown(name))).then(|| {
-        Reply::plain(
-            503,
-            "upstream connect error or disconnect/reset before headers. reset reason: remote refused stream reset",
-            "upstream_reset_before_response_started{remote_refused_stream_reset}",
-        )
-    })
+    if !http2 {
+        return None;
+    }
+    let mut lines = headers.lines().iter();
+    if lines.any(|(name, _)| name.is_empty() || name.starts_with(b":") && !PSEUDO.contains(&name.as_slice())) {
+        return Some(reset(503, "remote refused stream reset"));
+    }
+    let of_a_connection =
+        |name: &[u8], value: &[u8]| OF_A_CONNECTION.contains(&name) || name == b"te" && value != b"trailers";
+    let mut lines = headers.lines().iter();
+    lines.any(|(name, value)| of_a_connection(name, value)).then(|| reset(502, "protocol error"))
+}
+
+/// Lines that no message over HTTP/2 holds (RFC 9113 §8.2.2).
+const OF_A_CONNECTION: [&[u8]; 5] =
+    [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+
+fn reset(status: u32, reason: &str) -> Reply {
+    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+    let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+    Reply::plain(status, &body, &details)
 }
 
 /// RFC 9113 §8.3.1, RFC 8441 §4.
@@ -63,6 +77,7 @@ pub fn flags(details: &str) -> u64 {
     match details {
         "route_not_found" => 1 << 8,
         details if details.starts_with("filter_removed_required_request_headers") => 1 << 18,
+        "upstream_reset_before_response_started{protocol_error}" => 1 << 23,
         details if details.starts_with("upstream_reset_before_response_started") => 1 << 4,
         _ => 0,
     }
@@ -97,6 +112,23 @@ mod tests {
         assert_eq!(add(b"x-line", b"a\nb").unwrap(), "503 invalid header value for: x-line");
         assert_eq!(add(b"x!#$%&'*+-.^_`|~y", b"\xff"), None);
         assert_eq!(add(b":custom", b"v"), None);
+    }
+
+    #[test]
+    fn over_http2_the_upstream_refuses_what_http2_has_no_place_for() {
+        for (name, value, status) in
+            [(":custom", "v", 503), ("", "v", 503), ("te", "gzip", 502), ("connection", "x", 502)]
+        {
+            let mut headers = Headers::new(Inline::Request);
+            for (name, value) in [(":method", "GET"), (":path", "/"), ("x-forwarded-proto", "http"), ("te", "trailers")]
+            {
+                headers.add(name.as_bytes(), value.as_bytes());
+            }
+            assert!(refusal(&headers, true).is_none());
+            headers.replace(name.as_bytes(), value.as_bytes());
+            assert_eq!(refusal(&headers, true).unwrap().status, status, "{name}");
+            assert!(refusal(&headers, false).is_none());
+        }
     }
 
     #[test]

@@ -54,6 +54,9 @@ impl World {
             b"plugin_vm_id" => return Some(Value::text(VM_ID)),
             _ => {}
         }
+        if name == b"xds" {
+            return Some(self.xds(exchange));
+        }
         let exchange = exchange?;
         Some(match name {
             b"request" => Value::Opaque(request(exchange, self.clock.now())),
@@ -67,14 +70,15 @@ impl World {
                 (b"mtls".to_vec(), Value::Bool(false)),
                 (b"requested_server_name".to_vec(), Value::text("")),
             ]),
-            b"xds" => self.xds(exchange),
             b"metadata" => metadata(&Place::default()),
             b"filter_state" => Value::Opaque(exchange.filter_state_fields()),
             _ => Value::Bytes(exchange.filter_state.get(name)?.clone()),
         })
     }
 
-    fn xds(&self, exchange: &Exchange) -> Value {
+    /// Without a stream, only the node is known.
+    fn xds(&self, exchange: Option<&Exchange>) -> Value {
+        let Some(exchange) = exchange else { return Value::Opaque(vec![(b"node".to_vec(), node())]) };
         let route = self.route(exchange);
         let host = &self.given.virtual_host;
         // A virtual host can't be without a name.
@@ -152,12 +156,12 @@ fn request(exchange: &Exchange, now: u64) -> Vec<(Vec<u8>, Value)> {
     let mut fields = vec![
         (b"time".to_vec(), Value::Integer(exchange.began)),
         (b"protocol".to_vec(), Value::text(if exchange.http2 { "HTTP/2" } else { "HTTP/1.1" })),
-        (b"size".to_vec(), Value::Integer(size(half.headers.as_ref()))),
     ];
     if log {
         fields.push((b"duration".to_vec(), Value::Integer(now.saturating_sub(exchange.began))));
     }
     let headers = half.headers.as_ref().filter(|_| half.headers_open || log);
+    fields.push((b"size".to_vec(), Value::Integer(announced(headers).unwrap_or(exchange.received))));
     fields.push((b"headers".to_vec(), map(headers)));
     let bytes = headers.map_or(0, Headers::size) as u64 + exchange.received;
     fields.push((b"total_size".to_vec(), Value::Integer(bytes)));
@@ -216,9 +220,8 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
 }
 
 /// The announced length of a message's body.
-fn size(headers: Option<&Headers>) -> u64 {
-    let length = headers.and_then(|headers| headers.get(b"content-length"));
-    length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()).unwrap_or(0)
+fn announced(headers: Option<&Headers>) -> Option<u64> {
+    std::str::from_utf8(headers?.get(b"content-length")?).ok()?.parse().ok()
 }
 
 fn map(headers: Option<&Headers>) -> Value {

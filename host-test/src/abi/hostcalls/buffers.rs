@@ -20,8 +20,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put_number(flags, 0)
         });
         proxy_set_buffer_bytes(|call, buffer: u32, start: u32, length: u32, data: u32, data_size: u32| {
+            body::writable(buffer, call.guest().stage == Stage::Configuring)?;
             let exchange = call.exchange()?;
-            exchange.borrow().check_buffer(buffer)?;
             let data = call.bytes(data, data_size)?;
             let set = exchange.borrow_mut().set_buffer(buffer, start, length, &data);
             Ok(set?)
@@ -30,12 +30,24 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// The buffer of foreign functions. Without a body in hand it shows the configuration that was read last.
+const SCRATCH: u32 = 8;
+
 fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let guest = call.guest();
     if let (4, Some(answer)) = (buffer, &guest.answer) {
         return Ok(answer.body()?.to_vec());
     }
+    let scratch = guest.scratch();
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
-    Ok(call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?)
+    if buffer == SCRATCH {
+        let shown = exchange.map_or(Ok(None), |exchange| exchange.body_in_hand());
+        return Ok(shown.map_err(wasmtime::Error::msg)?.unwrap_or(scratch));
+    }
+    let bytes = call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?;
+    if body::is_configuration(buffer) {
+        call.guest().keep_scratch(bytes.clone());
+    }
+    Ok(bytes)
 }
