@@ -1,5 +1,7 @@
 //! Runs proxy-wasm modules and policy components as Envoy would, in Wasmtime and in Envoy itself.
 
+#![deny(unsafe_code)]
+
 pub mod abi;
 pub mod bench;
 pub mod build;

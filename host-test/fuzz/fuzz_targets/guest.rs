@@ -65,11 +65,15 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
         available_imports: Some(wat::parse_str(format!("(module {imports})")).unwrap()),
         exports: Some(wat::parse_str(exports).unwrap()),
         export_everything: false,
-        max_memories: 1,
+        max_memories: 0,
         memory64_enabled: false,
         threads_enabled: false,
         gc_enabled: false,
         exceptions_enabled: false,
+        reference_types_enabled: false,
+        relaxed_simd_enabled: false,
+        wide_arithmetic_enabled: false,
+        custom_page_sizes_enabled: false,
         ..Config::default()
     }
 });

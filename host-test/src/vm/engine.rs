@@ -5,7 +5,7 @@
 
 use std::{sync::LazyLock, thread, time::Duration};
 
-use wasmtime::{Config, Engine};
+use wasmtime::{Config, Engine, OptLevel};
 
 /// How long the engine's clock takes from one number to the next.
 pub const TICK: Duration = Duration::from_secs(1);
@@ -15,6 +15,9 @@ pub fn engine() -> Result<&'static Engine, String> {
     static ENGINE: LazyLock<Result<Engine, String>> = LazyLock::new(|| {
         let mut config = Config::new();
         config.consume_fuel(true).epoch_interruption(true);
+        // Most guests run for microseconds and are compiled once: the optimiser takes a third of the
+        // time of compilation, and gives less back.
+        config.cranelift_opt_level(OptLevel::None);
         let engine = Engine::new(&config).map_err(|error| format!("Wasmtime has no engine: {error:#}"))?;
         let clock = engine.clone();
         let started = thread::Builder::new().name("engine-clock".into()).spawn(move || {
