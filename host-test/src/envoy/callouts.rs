@@ -23,6 +23,9 @@ pub struct Callouts {
     serving: Vec<JoinHandle<()>>,
 }
 
+/// A port on which nothing listens. A free one could be given to another server meanwhile.
+const NOBODY: u16 = 1;
+
 impl Callouts {
     pub async fn start(clusters: &BTreeMap<String, Vec<CalloutAnswer>>) -> io::Result<Self> {
         let (mut ports, mut serving) = (BTreeMap::new(), Vec::new());
@@ -31,8 +34,7 @@ impl Callouts {
             let port = listener.local_addr()?.port();
             let port = match answers.first().and_then(|answer| answer.trouble) {
                 Some(Trouble::NoHost) => None,
-                // The listener is dropped, so nothing listens there.
-                Some(Trouble::Refused) => Some(port),
+                Some(Trouble::Refused) => Some(NOBODY),
                 _ => {
                     serving.push(tokio::spawn(serve(listener, answers.clone())));
                     Some(port)

@@ -152,7 +152,7 @@ fn answered(answer: &CalloutAnswer) -> Answer {
             "503",
             "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
         ),
-        Some(Trouble::ResetAfterHeaders) => Answer { status: Some((11, String::new())), ..Answer::default() },
+        Some(Trouble::ResetAfterHeaders) => Answer { status: Some((11, "reset".into())), ..Answer::default() },
         _ => {
             let mut headers = vec![(b":status".to_vec(), answer.status.to_string().into_bytes())];
             headers.extend(lines(&answer.headers));
