@@ -56,9 +56,9 @@ fn a_trap_is_shown_with_the_smallest_message_that_brings_it() {
         let (told, yaml) = what[1].split_once('\n').unwrap();
         assert!(told.contains("alone"), "{told}");
         let steps: Vec<Step> = serde_saphyr::from_str(yaml).unwrap();
-        let lines = &steps[0].request.headers.0;
+        let lines = &steps[0].request().headers.0;
         assert_eq!((lines.len(), lines[0].0.as_str(), lines[0].1.0.len()), (1, "x-a", 1), "{yaml}");
-        assert!(lines[0].1.0[0] >= 0x80 && steps[0].response.is_none() && steps[0].request.body.is_none(), "{yaml}");
+        assert!(lines[0].1.0[0] >= 0x80 && steps[0].response.is_none() && steps[0].request().body.is_none(), "{yaml}");
     }
 }
 

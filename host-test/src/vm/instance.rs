@@ -181,7 +181,10 @@ impl Filter for Instance {
         guest.answer = Some(answer);
         let arguments = (ROOT, token, headers, body, trailers);
         let returned = self.call::<_, ()>(ROOT, "proxy_on_http_call_response", arguments).map(drop);
-        self.store.data_mut().answer = None;
+        let guest = self.store.data_mut();
+        guest.answer = None;
+        // The code stays for later answers, the text doesn't.
+        guest.status.1.clear();
         returned
     }
 
