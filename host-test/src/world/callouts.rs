@@ -15,6 +15,26 @@ use super::{
 };
 use crate::scenario::{CalloutAnswer, Trouble};
 
+/// What a token stands for, which its two low bits tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Http,
+    GrpcCall,
+    GrpcStream,
+    None,
+}
+
+impl Kind {
+    pub fn of(token: u32) -> Self {
+        match token % 4 {
+            0 => Self::Http,
+            1 => Self::GrpcCall,
+            2 => Self::GrpcStream,
+            _ => Self::None,
+        }
+    }
+}
+
 /// What comes back of a callout.
 #[derive(Clone, Debug, Default)]
 pub struct Answer {

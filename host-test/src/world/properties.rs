@@ -157,7 +157,7 @@ fn request(exchange: &Exchange, now: u64) -> Vec<(Vec<u8>, Value)> {
         (b"time".to_vec(), Value::Integer(exchange.began)),
         (b"protocol".to_vec(), Value::text(if exchange.http2 { "HTTP/2" } else { "HTTP/1.1" })),
     ];
-    if log {
+    if log || exchange.phase == Phase::Done {
         fields.push((b"duration".to_vec(), Value::Integer(now.saturating_sub(exchange.began))));
     }
     let headers = half.headers.as_ref().filter(|_| half.headers_open || log);

@@ -140,7 +140,8 @@ pub fn guest(writes: bool) -> (String, Vec<String>) {
             text.call("remove", &format!("{map} {new}"));
         }
     }
-    for buffer in 0..10 {
+    // Not 8, the buffer of foreign functions: Envoy keeps a pointer there to a body that may be gone.
+    for buffer in (0..10).filter(|buffer| *buffer != 8) {
         text.call("read", &format!("{} {out}", numbers(&[buffer, 0, 4])));
         text.call("read", &format!("{} {out}", numbers(&[buffer, 2, u32::MAX])));
         text.call("read", &format!("{} {out}", numbers(&[buffer, 1000, 1])));

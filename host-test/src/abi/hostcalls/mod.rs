@@ -3,6 +3,7 @@
 mod buffers;
 mod callouts;
 mod foreign;
+mod grpc;
 mod headers;
 mod log;
 mod metrics;
@@ -26,6 +27,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     buffers::add(&mut linker)?;
     callouts::add(&mut linker)?;
     foreign::add(&mut linker)?;
+    grpc::add(&mut linker)?;
     headers::add(&mut linker)?;
     log::add(&mut linker)?;
     metrics::add(&mut linker)?;

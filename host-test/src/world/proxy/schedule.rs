@@ -1,8 +1,8 @@
 //! In which pieces a message comes, and which of them ends it.
 //!
 //! Over HTTP/1 the end of a body comes on its own, behind the last piece; over HTTP/2 with it. Where
-//! trailers follow, no piece ends the message. A text of no bytes is no body: its head ends with
-//! `content-length: 0`; an empty list of chunks is one.
+//! trailers follow, no piece ends the message. A text of no bytes is no body over HTTP/1: its head ends
+//! with `content-length: 0`; an empty list of chunks is one.
 
 use crate::{outcome::Cut, scenario::Body};
 
@@ -16,7 +16,7 @@ pub(super) struct Schedule {
 impl Schedule {
     /// `more`: the sender hasn't said all.
     pub fn of(body: Option<&Body>, has_trailers: bool, http2: bool, more: bool, cut: Cut) -> Self {
-        let is_body = body.is_some_and(|body| matches!(body, Body::Chunks(_)) || !body.pieces().is_empty());
+        let is_body = body.is_some_and(|body| http2 || matches!(body, Body::Chunks(_)) || !body.pieces().is_empty());
         let pieces = body.map(|body| cut.pieces(body.pieces())).unwrap_or_default();
         let ends = !has_trailers && !more;
         let own_end = is_body && ends && (!http2 || pieces.is_empty());
