@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
-use super::behind;
+use super::{behind, flight};
 use crate::scenario::{Encoding, Place, Protocol, Scenario, Step};
 
 /// A scenario with all that its part of a bootstrap needs.
@@ -55,9 +55,10 @@ pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
         // Only what is read: the admin interface is asked at every step.
         "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": [
             { "prefix": "wasmcustom." }, { "prefix": "wasm." }, { "suffix": "_cx_rx_bytes_total" },
+            { "suffix": "downstream_rq_total" }, { "suffix": "downstream_rq_active" },
         ] } } },
         "static_resources": {
-            "listeners": listeners.collect::<Vec<_>>(),
+            "listeners": listeners.chain([flight::ping()]).collect::<Vec<_>>(),
             "clusters": stages.iter().map(cluster).collect::<Vec<_>>(),
         },
     })
@@ -94,7 +95,7 @@ fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> V
             "access_log": [{ "name": "file", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 "path": log,
-                "log_format": { "json_format": { "record": record } },
+                "log_format": { "json_format": { "record": record, "port": "%DOWNSTREAM_REMOTE_PORT%" } },
             } }],
         } }] }],
     })
@@ -176,7 +177,7 @@ fn cluster(stage: &Stage<'_>) -> Value {
         Protocol::Http1 => json!({ "http_protocol_options": { "enable_trailers": true } }),
         Protocol::Http2 => json!({ "http2_protocol_options": {} }),
     };
-    json!({
+    let mut cluster = json!({
         "name": stage.name,
         "type": "STATIC",
         "connect_timeout": "2s",
@@ -187,7 +188,11 @@ fn cluster(stage: &Stage<'_>) -> Value {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": protocol,
         } },
-    })
+    });
+    if let (true, Some(cluster)) = (stage.scenario.in_flight(), cluster.as_object_mut()) {
+        cluster.insert("transport_socket".into(), flight::named_by_client());
+    }
+    cluster
 }
 
 #[cfg(test)]

@@ -133,13 +133,16 @@ fn replayed(
     if !hosts.contains(&HostKind::Envoy) {
         return Vec::new();
     }
-    let wanted: Vec<Scenario> =
-        scenarios.iter().filter(|scenario| !scenario.skip.contains_key(&HostKind::Envoy)).cloned().collect();
+    let wanted: Vec<Scenario> = scenarios.iter().filter(|scenario| played_in_envoy(scenario)).cloned().collect();
     let began = Instant::now();
     let Some(envoy) = envoy.filter(|_| !wanted.is_empty()) else { return Vec::new() };
     let outcomes = envoy.replay(&wanted);
     let share = began.elapsed() / u32::try_from(wanted.len()).unwrap_or(u32::MAX);
     outcomes.into_iter().map(|outcome| (outcome, share)).collect()
+}
+
+fn played_in_envoy(scenario: &Scenario) -> bool {
+    scenario.runs_on(HostKind::Envoy) && !scenario.skip.contains_key(&HostKind::Envoy)
 }
 
 impl Verdict {

@@ -7,6 +7,7 @@ pub mod expect;
 pub mod headers;
 pub mod load;
 pub mod module;
+pub mod schedule;
 pub mod span;
 pub mod step;
 
@@ -23,6 +24,7 @@ pub use self::{
     headers::HeaderLines,
     load::{folders, load, load_folder},
     module::Module,
+    schedule::Schedule,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
 };
@@ -66,7 +68,17 @@ pub struct Scenario {
 impl Scenario {
     /// Whether a host can play this scenario at all.
     pub fn runs_on(&self, host: HostKind) -> bool {
-        self.module.is_none() || host != HostKind::Component
+        match host {
+            HostKind::Wasm => true,
+            HostKind::Component => self.module.is_none(),
+            // Envoy itself chooses the worker of a connection.
+            HostKind::Envoy => self.given.workers <= 1,
+        }
+    }
+
+    /// Whether exchanges stay open from step to step.
+    pub fn in_flight(&self) -> bool {
+        self.steps.iter().any(|step| step.stream.is_some())
     }
 
     /// How the configuration travels.

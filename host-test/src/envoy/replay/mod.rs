@@ -7,6 +7,7 @@
 //! 3. Where the process ends during a step, that scenario fails, and those after it get a new one.
 //! 4. Steps are played one after the other: what is seen in between belongs to the step.
 
+mod flight;
 mod play;
 mod seen;
 
@@ -18,8 +19,8 @@ use tempfile::TempDir;
 use super::{
     bootstrap::{Stage, bootstrap},
     find::Found,
+    flight::Backend,
     process::{Line, Options, Process, StartError},
-    upstream::Upstream,
     versions,
 };
 use crate::{outcome::Outcome, scenario::Scenario};
@@ -137,7 +138,7 @@ fn refusal(error: &(dyn std::error::Error + 'static), stage: &Stage<'_>) -> Opti
 struct Host {
     process: Process,
     ports: std::collections::BTreeMap<String, u16>,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Backend>,
     logs: TempDir,
     /// What all filters logged while their configurations were read.
     startup_log: Vec<Line>,
@@ -147,7 +148,7 @@ impl Host {
     async fn start(envoy: &Found, group: &mut [Entry<'_>]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let mut upstreams = Vec::new();
         for entry in group.iter_mut() {
-            let upstream = Upstream::start(entry.stage.scenario.given.protocol).await?;
+            let upstream = Backend::start(entry.stage.scenario).await?;
             entry.stage.upstream = upstream.port();
             upstreams.push(upstream);
         }

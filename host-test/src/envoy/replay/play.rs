@@ -4,22 +4,30 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Host, seen};
+use super::{Host, flight::Flight, seen};
 use crate::{
-    envoy::{added, bootstrap::Stage, client, process::Line, upstream::Upstream, wire::Pace},
+    envoy::{added, bootstrap::Stage, client, flight::Backend, process::Line, upstream::Upstream, wire::Pace},
     outcome::{Cut, Outcome, Play},
     scenario::Step,
 };
 
 /// How long one exchange may take. Only a filter that never decides needs so long.
-const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
-    pub(super) async fn play(&self, stage: &Stage<'_>, upstream: &Upstream) -> Result<Outcome> {
+    pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend) -> Result<Outcome> {
         let mut outcome = Outcome { startup_log: own_lines(stage, &self.startup_log), ..Outcome::default() };
+        let mut flight = match backend {
+            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream)?),
+            Backend::AtOnce(_) => None,
+        };
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
-                let play = self.play_step(stage, upstream, index, step, cut).await;
+                let play = match (&mut flight, backend) {
+                    (Some(flight), _) => flight.play(index, step, cut).await,
+                    (None, Backend::AtOnce(upstream)) => self.play_step(stage, upstream, index, step, cut).await,
+                    (None, Backend::InFlight(_)) => continue,
+                };
                 outcome.plays.push(play.with_context(|| match &step.name {
                     Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
@@ -73,6 +81,6 @@ impl Host {
     }
 }
 
-fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
+pub(super) fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
     lines.iter().filter(|line| line.vm_id == stage.name).map(Line::said).collect()
 }

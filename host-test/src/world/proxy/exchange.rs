@@ -1,9 +1,9 @@
 //! What one step does to a stream: the request, or more of it; the answer, or more of it; an end.
 
-use super::{Open, Proxy, schedule::Schedule};
+use super::{Open, Proxy};
 use crate::{
     outcome::Cut,
-    scenario::{HeaderLines, Part, Peer, Protocol, Response, Step},
+    scenario::{HeaderLines, Part, Peer, Protocol, Response, Schedule, Step},
     world::{
         Headers, Side,
         stream::{Behind, Halt, Run, Stream},
