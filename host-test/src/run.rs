@@ -12,7 +12,7 @@ use crate::{
     envoy,
     outcome::Outcome,
     runner::{self, Artifacts, Replay, Report},
-    scenario::{HostKind, Module, Scenario},
+    scenario::{Filter, HostKind, Module, Scenario},
 };
 
 /// Plays every scenario on every host and compares them. In Envoy, plugins run under their smallest
@@ -60,9 +60,9 @@ impl BuiltModules<'_> {
 }
 
 impl Artifacts for BuiltModules<'_> {
-    fn module(&self, scenario: &Scenario) -> Result<PathBuf> {
-        match &scenario.module {
-            None => Ok(self.find(&scenario.plugin)?.module.path.clone()),
+    fn module(&self, filter: &Filter) -> Result<PathBuf> {
+        match &filter.module {
+            None => Ok(self.find(&filter.plugin)?.module.path.clone()),
             Some(Module::Guest(name)) => self.guest(name),
             Some(Module::File(path)) if path.extension().is_some_and(|extension| extension == "wat") => {
                 build::assemble(&Workspace::find()?, path)
@@ -71,8 +71,8 @@ impl Artifacts for BuiltModules<'_> {
         }
     }
 
-    fn component(&self, scenario: &Scenario) -> Result<PathBuf> {
-        Ok(self.find(&scenario.plugin)?.component.path.clone())
+    fn component(&self, filter: &Filter) -> Result<PathBuf> {
+        Ok(self.find(&filter.plugin)?.component.path.clone())
     }
 }
 
@@ -83,10 +83,10 @@ struct Envoy<'a> {
 
 impl Replay for Envoy<'_> {
     fn replay(&self, scenarios: &[Scenario]) -> Vec<Result<Outcome>> {
-        let capabilities = |scenario: &Scenario| {
-            let built = scenario.module.is_none().then(|| self.artifacts.find(&scenario.plugin).ok())??;
+        let capabilities = |filter: &Filter| {
+            let built = filter.module.is_none().then(|| self.artifacts.find(&filter.plugin).ok())??;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        envoy::replay::run(&self.found, &|scenario| self.artifacts.module(scenario), &capabilities, scenarios)
+        envoy::replay::run(&self.found, &|filter| self.artifacts.module(filter), &capabilities, scenarios)
     }
 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
-use crate::world::{Exchange, Shared, callouts::Answer, metrics::Defined};
+use crate::world::{Exchange, Plugin, Shared, callouts::Answer, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -21,6 +21,7 @@ pub const ROOT: u32 = 1;
 
 pub struct Guest {
     pub world: Shared,
+    pub plugin: Rc<Plugin>,
     /// The VM's number in the world.
     pub vm: u32,
     pub metrics: Defined,
@@ -43,10 +44,11 @@ pub struct Guest {
 }
 
 impl Guest {
-    pub fn new(world: Shared, limits: StoreLimits) -> Self {
+    pub fn new(world: Shared, plugin: Rc<Plugin>, limits: StoreLimits) -> Self {
         let vm = world.borrow_mut().next_vm();
         Self {
             world,
+            plugin,
             vm,
             metrics: Defined::default(),
             memory: None,

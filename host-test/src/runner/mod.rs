@@ -4,14 +4,14 @@ pub mod check;
 pub mod compare;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use crate::{
     component,
     outcome::Outcome,
-    scenario::{HostKind, Scenario},
+    scenario::{Filter, HostKind, Scenario},
     vm,
 };
 
@@ -23,8 +23,8 @@ pub trait Replay {
 
 /// Where the builds of what is under test lie.
 pub trait Artifacts {
-    fn module(&self, scenario: &Scenario) -> anyhow::Result<PathBuf>;
-    fn component(&self, scenario: &Scenario) -> anyhow::Result<PathBuf>;
+    fn module(&self, filter: &Filter) -> anyhow::Result<PathBuf>;
+    fn component(&self, filter: &Filter) -> anyhow::Result<PathBuf>;
 }
 
 /// What came of one scenario on one host, or of the comparison of two.
@@ -84,8 +84,8 @@ pub fn run(
             }
             let began = Instant::now();
             let (outcome, waited) = match host {
-                HostKind::Wasm => (on(artifacts.module(scenario), scenario, vm::run), None),
-                HostKind::Component => (on(artifacts.component(scenario), scenario, component::run), None),
+                HostKind::Wasm => (on(scenario, |filter| artifacts.module(filter), vm::run), None),
+                HostKind::Component => (on(scenario, |filter| artifacts.component(filter), component::run), None),
                 HostKind::Envoy => match envoys.next() {
                     Some((outcome, took)) => (outcome, Some(took)),
                     None => (Err(anyhow::anyhow!("Envoy gave no outcome of this scenario")), None),
@@ -117,11 +117,13 @@ pub fn run(
     reports
 }
 
-fn on<F>(artifact: anyhow::Result<PathBuf>, scenario: &Scenario, run: F) -> anyhow::Result<Outcome>
+fn on<A, F>(scenario: &Scenario, artifact: A, run: F) -> anyhow::Result<Outcome>
 where
-    F: FnOnce(&Path, &Scenario) -> anyhow::Result<Outcome>,
+    A: Fn(&Filter) -> anyhow::Result<PathBuf>,
+    F: FnOnce(&[PathBuf], &Scenario) -> anyhow::Result<Outcome>,
 {
-    run(&artifact?, scenario)
+    let artifacts = scenario.chain().iter().map(artifact).collect::<anyhow::Result<Vec<_>>>()?;
+    run(&artifacts, scenario)
 }
 
 /// What Envoy saw of the scenarios that aren't skipped there, each with its share of the time.

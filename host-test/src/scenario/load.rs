@@ -74,6 +74,16 @@ fn read(file: &Path) -> Result<Scenario> {
             )
         })?;
     }
+    for filter in scenario.before.iter_mut().chain(&mut scenario.after) {
+        match (filter.module.take(), filter.plugin.is_empty()) {
+            (Some(module), true) => {
+                filter.plugin = module.name().into_owned();
+                filter.module = Some(module.beside(file));
+            }
+            (None, false) => {}
+            _ => bail!("{}: each filter `before` and `after` needs a `plugin` or a `module`", file.display()),
+        }
+    }
     shows_something(&scenario).with_context(|| file.display().to_string())?;
     Ok(scenario)
 }

@@ -4,6 +4,7 @@
 pub mod bytes;
 pub mod callout;
 pub mod expect;
+pub mod filter;
 pub mod headers;
 pub mod load;
 pub mod module;
@@ -21,6 +22,7 @@ pub use self::{
     bytes::Bytes,
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
+    filter::Filter,
     headers::HeaderLines,
     load::{folders, load, load_folder},
     module::Module,
@@ -47,6 +49,12 @@ pub struct Scenario {
     /// How the configuration travels. Default: `struct`; text is no struct, and always travels as `string`.
     #[serde(default)]
     pub configuration_as: Encoding,
+    /// Filters that stand before the one under test, in the order in which a request meets them.
+    #[serde(default)]
+    pub before: Vec<Filter>,
+    /// Filters that stand behind it.
+    #[serde(default)]
+    pub after: Vec<Filter>,
     /// The configuration must be refused, with an error that holds each of these texts.
     #[serde(default)]
     pub refused: Vec<String>,
@@ -70,7 +78,7 @@ impl Scenario {
     pub fn runs_on(&self, host: HostKind) -> bool {
         match host {
             HostKind::Wasm => true,
-            HostKind::Component => self.module.is_none(),
+            HostKind::Component => self.chain().iter().all(|filter| filter.module.is_none()),
             // Envoy itself chooses the worker of a connection.
             HostKind::Envoy => self.given.workers <= 1,
         }
@@ -79,11 +87,6 @@ impl Scenario {
     /// Whether exchanges stay open from step to step.
     pub fn in_flight(&self) -> bool {
         self.steps.iter().any(|step| step.stream.is_some())
-    }
-
-    /// How the configuration travels.
-    pub fn encoding(&self) -> Encoding {
-        if self.configuration.is_string() { Encoding::String } else { self.configuration_as }
     }
 }
 

@@ -1,12 +1,14 @@
 //! One VM: its start, its callbacks, and what they cost.
 
+use std::rc::Rc;
+
 use wasmtime::{InstancePre, Memory, Store, StoreLimitsBuilder, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
 
 use super::limits::{Counts, Limits};
 use crate::{
     abi::{Guest, Stage, guest::ROOT},
     world::{
-        Shared, Side,
+        Plugin, Shared, Side,
         callouts::Answer,
         stream::{Filter, Trap},
     },
@@ -24,9 +26,15 @@ pub struct Instance {
 impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
-    pub fn start(module: &InstancePre<Guest>, world: &Shared, limits: Limits) -> Result<Self, String> {
+    pub fn start(
+        module: &InstancePre<Guest>,
+        world: &Shared,
+        plugin: &Rc<Plugin>,
+        limits: Limits,
+    ) -> Result<Self, String> {
         let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
-        let mut store = Store::new(module.module().engine(), Guest::new(Shared::clone(world), store_limits));
+        let mut store =
+            Store::new(module.module().engine(), Guest::new(Shared::clone(world), Rc::clone(plugin), store_limits));
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(limits.fuel).map_err(|error| error.to_string())?;
         let instance = module
@@ -40,10 +48,7 @@ impl Instance {
         store.data_mut().allocator = allocator;
         let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1 };
         vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
-        let (on_start, on_configure) = {
-            let world = world.borrow();
-            (world.vm_configuration.len(), world.configuration.len())
-        };
+        let (on_start, on_configure) = (world.borrow().vm_configuration.len(), plugin.configuration.len());
         vm.store.data_mut().stage = Stage::Serving;
         vm.configure("proxy_on_vm_start", on_start)?;
         vm.store.data_mut().stage = Stage::Configuring;

@@ -98,7 +98,7 @@ fn abi(module: &Module) -> Result<(), String> {
 fn imports(module: &Module) -> Result<(), String> {
     let linker = linker()?;
     // The store is only asked for the types of what the linker holds.
-    let mut store = Store::new(engine()?, Guest::new(Shared::default(), StoreLimits::default()));
+    let mut store = Store::new(engine()?, Guest::new(Shared::default(), Default::default(), StoreLimits::default()));
     for import in module.imports() {
         let name = format!("{}.{}", import.module(), import.name());
         match (import.ty(), linker.get(&mut store, import.module(), import.name())) {

@@ -10,7 +10,7 @@ mod limits;
 mod load;
 mod session;
 
-use std::{fs, path::Path};
+use std::{fs, path::PathBuf};
 
 use anyhow::Context;
 
@@ -21,15 +21,21 @@ pub use self::{
 };
 use crate::{outcome::Outcome, scenario::Scenario};
 
-/// Runs a scenario on the module in a file.
-pub fn run(module: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
-    let bytes = fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
-    Ok(run_bytes(&bytes, scenario, Limits::default()))
+/// Runs a scenario on the modules in files, one for each filter of its chain.
+pub fn run(modules: &[PathBuf], scenario: &Scenario) -> anyhow::Result<Outcome> {
+    let read = |module: &PathBuf| fs::read(module).with_context(|| format!("can't read {}", module.display()));
+    let modules = modules.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let modules: Vec<&[u8]> = modules.iter().map(Vec::as_slice).collect();
+    Ok(played(Session::of_chain(&modules, scenario, Limits::default()), scenario))
 }
 
-/// Runs a scenario on a module.
+/// Runs a scenario of one filter on a module.
 pub fn run_bytes(module: &[u8], scenario: &Scenario, limits: Limits) -> Outcome {
-    let mut session = match Session::start(module, scenario, limits) {
+    played(Session::start(module, scenario, limits), scenario)
+}
+
+fn played(session: Result<Session, Refusal>, scenario: &Scenario) -> Outcome {
+    let mut session = match session {
         Ok(session) => session,
         Err(Refusal { reason, log }) => {
             return Outcome { refused: Some(reason), startup_log: log, ..Outcome::default() };

@@ -8,7 +8,7 @@
 //!    never found again; a name of the proxy's own can be set and keeps its meaning.
 
 use super::{
-    World,
+    Plugin, World,
     exchange::{Exchange, Phase, Side},
     headers::Headers,
     protobuf,
@@ -19,10 +19,10 @@ use crate::scenario::Place;
 
 impl World {
     /// The property at a path whose parts are joined by NUL.
-    pub fn property(&self, exchange: Option<&Exchange>, path: &[u8]) -> Result<Vec<u8>, Status> {
+    pub fn property(&self, plugin: &Plugin, exchange: Option<&Exchange>, path: &[u8]) -> Result<Vec<u8>, Status> {
         let mut parts = path.split(|byte| *byte == 0);
         let first = parts.next().unwrap_or_default();
-        let mut value = self.root(exchange, first).ok_or(Status::NotFound)?;
+        let mut value = self.root(plugin, exchange, first).ok_or(Status::NotFound)?;
         for part in parts {
             value = value.field(part).ok_or(Status::NotFound)?;
         }
@@ -37,11 +37,11 @@ impl World {
         }
     }
 
-    fn root(&self, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
+    fn root(&self, plugin: &Plugin, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
         match name {
             b"plugin_name" => return Some(Value::text("portcullis")),
-            b"plugin_root_id" => return Some(Value::text(&*self.plugin)),
-            b"plugin_vm_id" => return Some(Value::text("scenario")),
+            b"plugin_root_id" => return Some(Value::text(&*plugin.root_id)),
+            b"plugin_vm_id" => return Some(Value::text(&*plugin.vm_id)),
             _ => {}
         }
         let exchange = exchange?;
@@ -202,7 +202,7 @@ mod tests {
     }
 
     fn get(world: &World, exchange: &Exchange, path: &str) -> Result<Vec<u8>, Status> {
-        world.property(Some(exchange), path.replace('.', "\0").as_bytes())
+        world.property(&Plugin::default(), Some(exchange), path.replace('.', "\0").as_bytes())
     }
 
     #[test]

@@ -36,5 +36,6 @@ fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     }
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
-    Ok(call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?)
+    let configuration = configuring.then(|| call.guest().plugin.configuration.clone());
+    Ok(call.world(|world| world.buffer(exchange.as_deref(), buffer, configuration.as_deref()))?)
 }

@@ -17,21 +17,24 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use super::{
-    bootstrap::{Stage, bootstrap},
+    bootstrap::{Actor, Stage, bootstrap},
     find::Found,
     flight::Backend,
     process::{Line, Options, Process, StartError},
     versions,
 };
-use crate::{outcome::Outcome, scenario::Scenario};
+use crate::{
+    outcome::Outcome,
+    scenario::{Filter, Scenario},
+};
 
 /// Plays each scenario; the results stand in the order of the scenarios. `module` gives the path of
 /// the `.wasm` under test, `capabilities` the capability list that it runs under (`None`: no limit).
 /// An error is one of Envoy or of the network; that a filter refuses or answers anything is an outcome.
 pub fn run(
     envoy: &Found,
-    module: &dyn Fn(&Scenario) -> Result<PathBuf>,
-    capabilities: &dyn Fn(&Scenario) -> Option<Vec<String>>,
+    module: &dyn Fn(&Filter) -> Result<PathBuf>,
+    capabilities: &dyn Fn(&Filter) -> Option<Vec<String>>,
     scenarios: &[Scenario],
 ) -> Vec<Result<Outcome>> {
     let mut results: Vec<Result<Outcome>> = scenarios.iter().map(|_| Err(anyhow!("not played"))).collect();
@@ -42,12 +45,11 @@ pub fn run(
     let mut taken = Vec::new();
     let mut alone = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
-        match module(scenario) {
+        let name = format!("s{index}");
+        match Actor::chain(scenario, &name, module, capabilities) {
             Err(error) => set(&mut results, index, Err(error)),
-            Ok(module) => {
-                let capabilities = capabilities(scenario);
-                let name = format!("s{index}");
-                let stage = Stage { scenario, name, module, capabilities, upstream: 0 };
+            Ok(chain) => {
+                let stage = Stage { scenario, name, chain, upstream: 0 };
                 let group = if scenario.refused.is_empty() { &mut taken } else { &mut alone };
                 group.push(Entry { index, stage });
             }
@@ -125,7 +127,7 @@ fn refusal(error: &(dyn std::error::Error + 'static), stage: &Stage<'_>) -> Opti
     if !error.log().contains("Wasm") {
         return None;
     }
-    let lines: Vec<Line> = error.wasm_lines().into_iter().filter(|line| line.vm_id == stage.name).collect();
+    let lines: Vec<Line> = error.wasm_lines().into_iter().filter(|line| stage.is_own(&line.vm_id)).collect();
     let severe = lines.iter().filter(|line| ["warning", "error", "critical"].contains(&line.level.as_str()));
     let mut severe: Vec<&str> = severe.map(|line| line.text.as_str()).collect();
     severe.dedup();

@@ -82,5 +82,5 @@ impl Host {
 }
 
 pub(super) fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
-    lines.iter().filter(|line| line.vm_id == stage.name).map(Line::said).collect()
+    lines.iter().filter(|line| stage.is_own(&line.vm_id)).map(Line::said).collect()
 }
