@@ -139,7 +139,7 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let half = exchange.half(Side::Response);
     let log = exchange.phase == Phase::Log;
     let mut fields = vec![
-        (b"flags".to_vec(), Value::Integer(0)),
+        (b"flags".to_vec(), Value::Integer(exchange.flags)),
         (b"headers".to_vec(), map(half.headers.as_ref().filter(|_| half.headers_open || log))),
         (b"trailers".to_vec(), map(half.trailers.as_ref().filter(|_| half.trailers_open || log))),
     ];

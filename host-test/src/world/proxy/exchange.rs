@@ -52,7 +52,10 @@ impl Proxy {
         self.open.insert(name.to_owned(), open);
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
-        self.run(name, |run| run.head(Side::Request, head, schedule.head_only));
+        self.run(name, |run| {
+            run.enter();
+            run.head(Side::Request, head, schedule.head_only)
+        });
         self.pieces(name, Side::Request, schedule.pieces);
         self.end_with(name, Side::Request, &request.trailers);
     }
@@ -87,7 +90,7 @@ impl Proxy {
             waits = !open.stream.ended && !answer_goes_on && self.next_event(until);
         }
         if name.is_empty() {
-            self.run(name, |_| Err(Halt::Cut));
+            self.run(name, |run| run.client_leaves());
         }
     }
 
@@ -128,7 +131,7 @@ impl Proxy {
 
     fn reset(&mut self, name: &str, peer: Peer) {
         match peer {
-            Peer::Client => self.run(name, |_| Err(Halt::Cut)),
+            Peer::Client => self.run(name, |run| run.client_leaves()),
             Peer::Upstream => self.run(name, |run| run.upstream_reset()),
         }
     }

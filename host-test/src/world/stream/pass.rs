@@ -29,7 +29,7 @@ impl Run<'_> {
     /// A piece of body begins its way.
     pub fn body(&mut self, side: Side, data: Vec<u8>, end: bool) -> Result<(), Halt> {
         self.stream.direction(side).ended |= end;
-        self.data_from(side, 0, data, end)
+        self.data_from(side, 0, data, end, false)
     }
 
     /// Trailers begin their way.
@@ -57,7 +57,7 @@ impl Run<'_> {
     }
 
     fn takes_part(&self, seat: usize) -> bool {
-        self.stream.seats.get(seat).is_some_and(|seat| seat.id.is_some())
+        self.stream.seats.get(seat).is_some_and(super::Seat::is_live)
     }
 
     /// The callback for a head; whether it goes on.
@@ -86,7 +86,15 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn data_from(&mut self, side: Side, place: usize, mut data: Vec<u8>, mut end: bool) -> Result<(), Halt> {
+    /// `kept`: the data is what a filter before kept, and is lost to none that doesn't keep it.
+    fn data_from(
+        &mut self,
+        side: Side,
+        place: usize,
+        mut data: Vec<u8>,
+        mut end: bool,
+        kept: bool,
+    ) -> Result<(), Halt> {
         let had_trailers = self.stream.direction(side).trailers.is_some();
         // A filter may give a message trailers when its body ends.
         let mut trailers_behind = None;
@@ -103,7 +111,7 @@ impl Run<'_> {
                 return Ok(());
             }
             pass.ended = end;
-            match self.data_at(side, seat, data, end)? {
+            match self.data_at(side, seat, data, end, kept)? {
                 Some(on) => data = on,
                 None => return Ok(()),
             }
@@ -117,7 +125,14 @@ impl Run<'_> {
     }
 
     /// The callback for a piece of body; what goes on behind it, if anything does.
-    fn data_at(&mut self, side: Side, seat: usize, data: Vec<u8>, end: bool) -> Result<Option<Vec<u8>>, Halt> {
+    fn data_at(
+        &mut self,
+        side: Side,
+        seat: usize,
+        data: Vec<u8>,
+        end: bool,
+        kept: bool,
+    ) -> Result<Option<Vec<u8>>, Halt> {
         let buffering = self.pass(side, seat).is_some_and(|pass| pass.buffering);
         let in_hand = if buffering {
             self.keep(side, data)?;
@@ -157,6 +172,9 @@ impl Run<'_> {
             }
             _ => {
                 pass.iteration = Iteration::Stopped;
+                if kept {
+                    self.put_back(side, data);
+                }
                 let direction = self.stream.direction(side);
                 // The end is remembered, so that resuming sends it on.
                 if direction.ended && direction.trailers.is_none() {
@@ -223,7 +241,7 @@ impl Run<'_> {
         let (ended, has_trailers) = (direction.ended, direction.trailers.is_some());
         if let Some(data) = direction.buffered.take() {
             let end = ended && !has_trailers;
-            self.data_from(side, from, data, end)?;
+            self.data_from(side, from, data, end, true)?;
         }
         if has_trailers {
             self.trailers_from(side, from)?;
