@@ -20,7 +20,7 @@ impl Schedule {
         let is_body = body.is_some_and(|body| matches!(body, Body::Chunks(_)) || !body.pieces().is_empty());
         let pieces = body.map(|body| cut.pieces(body.pieces())).unwrap_or_default();
         let ends = !has_trailers && !more;
-        let own_end = is_body && ends && !(http2 && !pieces.is_empty());
+        let own_end = is_body && ends && (!http2 || pieces.is_empty());
         let last = pieces.len().saturating_sub(1);
         let ended = pieces.into_iter().enumerate().map(|(index, piece)| (piece, ends && http2 && index == last));
         Self { head_only: !is_body && ends, pieces: ended.chain(own_end.then_some((Vec::new(), true))).collect() }

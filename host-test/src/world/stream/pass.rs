@@ -231,7 +231,6 @@ impl Run<'_> {
         let head_waits = !std::mem::replace(&mut pass.head_on, true);
         // A filter that was shown nothing is shown now what came meanwhile.
         let from = if shown_nothing { place } else { place + 1 };
-        self.close(side, seat, |half| half.headers_open = false);
         if head_waits {
             let direction = self.stream.direction(side);
             let end = direction.ended && direction.buffered.is_none() && direction.trailers.is_none();
