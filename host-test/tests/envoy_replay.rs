@@ -82,7 +82,7 @@ steps:
         assert_eq!(play.record.as_deref(), Some("policy=web reason=probe.ok"));
         let counters = [("portcullis.probe.requests", 1), ("portcullis.probe.chunks", 3)];
         assert_eq!(play.metrics, BTreeMap::from(counters.map(|(name, by)| (name.to_owned(), by))));
-        assert_eq!(play.log, ["a request\nof two lines"]);
+        assert_eq!(play.log, ["warn: a request\nof two lines"]);
     }
 }
 

@@ -1,4 +1,4 @@
-//! Scenarios → one bootstrap. Each scenario has a listener, a route table, a VM and a cluster of its
+//! Scenarios → one bootstrap. Each scenario has a listener, a route table, VMs and a cluster of its
 //! own, so that none can touch another; a step that a later filter replies to has a further
 //! listener, because nothing in its request may tell that filter apart from the one under test.
 //!

@@ -5,7 +5,8 @@
 //! 2. Where the shared process doesn't start, the scenarios are halved until those are alone
 //!    whose configuration is refused.
 //! 3. Where the process ends during a step, that scenario fails, and those after it get a new one.
-//! 4. Steps are played one after the other: what is seen in between belongs to the step.
+//! 4. Steps are played one after the other: what is seen in between belongs to the step. Where
+//!    streams stay open from step to step, `flight` plays them.
 
 mod flight;
 mod play;
