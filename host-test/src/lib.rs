@@ -1,10 +1,13 @@
 //! Runs proxy-wasm modules and policy components as Envoy would, in Wasmtime and in Envoy itself.
 
+#![deny(unsafe_code)]
+
 pub mod abi;
 pub mod bench;
 pub mod build;
 pub mod cli;
 pub mod component;
+pub mod coverage;
 pub mod envoy;
 pub mod outcome;
 pub mod report;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::world::trace::Entry;
+
 /// What one host saw of one scenario.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
@@ -11,6 +13,10 @@ pub struct Outcome {
     pub plays: Vec<Play>,
     /// What the proxy logged while the configuration was read.
     pub startup_log: Vec<String>,
+    /// Where calls are kept: those of the worker's VM at its start, then those of each play.
+    pub traces: Vec<Vec<Entry>>,
+    /// Where a filter trapped, in Wasmtime.
+    pub traps: Vec<String>,
 }
 
 /// One step, played once.

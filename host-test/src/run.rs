@@ -2,6 +2,7 @@
 
 use std::{
     cell::OnceCell,
+    fs,
     path::{Path, PathBuf},
 };
 
@@ -9,22 +10,61 @@ use anyhow::{Context, Result, bail};
 
 use crate::{
     build::{self, Built, Plugin, Shell, Workspace},
-    envoy,
+    envoy::{self, versions},
     outcome::Outcome,
-    runner::{self, Artifacts, Replay, Report},
+    runner::{
+        self, Artifacts, Replay, Report,
+        invariant::{self, Invariant, Traffic},
+    },
     scenario::{Filter, HostKind, Module, Scenario},
+    vm::Limits,
 };
 
-/// Plays every scenario on every host and compares them. In Envoy, plugins run under their smallest
-/// capability list: what `portcullis build` prints must still filter. Guests are built when a scenario
-/// names the first of them.
-pub fn run(built: &[Built], scenarios: &[Scenario], hosts: &[HostKind], envoy: Option<&Path>) -> Result<Vec<Report>> {
+/// What `portcullis run` is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where scenarios are played. Laws are tried in Wasmtime alone.
+    pub hosts: Vec<HostKind>,
+    /// The binary of Envoy, or its version.
+    pub envoy: Option<PathBuf>,
+    /// Compares the calls between module and host, too.
+    pub trace: bool,
+    /// The laws that are tried, instead of the scenarios' own expectations.
+    pub invariants: Vec<Invariant>,
+    pub traffic: Traffic,
+}
+
+/// Plays every scenario on every host and compares them, or tries laws on them. In Envoy, plugins run
+/// under their smallest capability list: what `portcullis build` prints must still filter. Guests are
+/// built when a scenario names the first of them.
+pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result<Vec<Report>> {
     let artifacts = BuiltModules { plugins: built, guests: OnceCell::new() };
-    let envoy = match hosts.contains(&HostKind::Envoy) {
-        true => Some(Envoy { found: envoy::find(envoy, None)?, artifacts: &artifacts }),
+    if !options.invariants.is_empty() {
+        let each = |scenario| options.invariants.iter().map(move |invariant| (scenario, *invariant));
+        let held = scenarios.iter().flat_map(each).map(|(scenario, invariant)| {
+            let read = |path: PathBuf| fs::read(&path).with_context(|| path.display().to_string());
+            let chain = scenario.chain();
+            let modules = chain.iter().map(|filter| artifacts.module(filter).and_then(read)).collect();
+            invariant::hold(invariant, scenario, modules, options.traffic)
+        });
+        return Ok(held.collect());
+    }
+    let envoy = match options.hosts.contains(&HostKind::Envoy) {
+        true => Some(Envoy { found: envoy::find(options.envoy.as_deref(), None)?, artifacts: &artifacts }),
         false => None,
     };
-    Ok(runner::run(scenarios, hosts, &artifacts, envoy.as_ref().map(|envoy| envoy as &dyn Replay)))
+    // All hosts play the version of the Envoy that is there, or the one that was asked for.
+    let asked = options.envoy.as_deref().and_then(Path::to_str).filter(|text| versions::is_version(text));
+    let version = envoy.as_ref().map_or(asked.unwrap_or(envoy::find::VERSION), |envoy| &envoy.found.version);
+    let limits = Limits { trace: options.trace, envoy: versions::minor(version), ..Limits::default() };
+    let envoy = envoy.as_ref().map(|envoy| envoy as &dyn Replay);
+    Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, limits))
+}
+
+/// The modules of a scenario, in the order in which a request meets them.
+pub fn modules(built: &[Built], scenario: &Scenario) -> Result<Vec<PathBuf>> {
+    let artifacts = BuiltModules { plugins: built, guests: OnceCell::new() };
+    scenario.chain().iter().map(|filter| artifacts.module(filter)).collect()
 }
 
 struct BuiltModules<'a> {
@@ -82,11 +122,11 @@ struct Envoy<'a> {
 }
 
 impl Replay for Envoy<'_> {
-    fn replay(&self, scenarios: &[Scenario]) -> Vec<Result<Outcome>> {
+    fn replay(&self, scenarios: &[Scenario], trace: bool) -> Vec<Result<Outcome>> {
         let capabilities = |filter: &Filter| {
             let built = filter.module.is_none().then(|| self.artifacts.find(&filter.plugin).ok())??;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        envoy::replay::run(&self.found, &|filter| self.artifacts.module(filter), &capabilities, scenarios)
+        envoy::replay::run(&self.found, &|filter| self.artifacts.module(filter), &capabilities, scenarios, trace)
     }
 }

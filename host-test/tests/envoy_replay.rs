@@ -30,7 +30,7 @@ fn play_under(capabilities: Option<&[&str]>, scenarios: &[&str]) -> Vec<Result<O
         .collect();
     let module = |filter: &Filter| -> Result<PathBuf> { Ok(MODULES.path().join(format!("{}.wasm", filter.plugin))) };
     let list: Option<Vec<String>> = capabilities.map(|list| list.iter().map(|name| name.to_string()).collect());
-    let results = replay::run(&find(None, None).unwrap(), &module, &|_| list.clone(), &scenarios);
+    let results = replay::run(&find(None, None).unwrap(), &module, &|_| list.clone(), &scenarios, false);
     assert_eq!(results.len(), scenarios.len());
     results
 }

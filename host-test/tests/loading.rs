@@ -43,6 +43,102 @@ fn a_module_without_the_abis_mark_or_an_allocator_is_refused() {
     assert!(refused(unallocated).contains("missing malloc function"));
 }
 
+/// A module with the ABI's mark and what is told.
+fn bare(rest: &str) -> Vec<u8> {
+    format!(r#"(module (func (export "proxy_abi_version_0_2_1")) {rest})"#).into_bytes()
+}
+
+const MEMORY: &str = r#"(memory (export "memory") 1)"#;
+const MALLOC: &str = r#"(func (export "malloc") (param i32) (result i32) (i32.const 1024))"#;
+
+#[test]
+fn malloc_goes_before_the_abis_own_allocator() {
+    let wrong = r#"(func (export "malloc") (param i64) (result i32) (i32.const 8))"#;
+    let own = r#"(func (export "proxy_on_memory_allocate") (param i32) (result i32) (i32.const 1024))"#;
+    assert_eq!(outcome(&bare(&format!("{MEMORY} {own}")), ONE).refused, None);
+    let both = refused(&bare(&format!("{MEMORY} {wrong} {own}")));
+    assert!(both.contains("Bad function signature for: malloc, want: i32 -> i32"), "{both}");
+    let second = r#"(func (export "proxy_on_memory_allocate") (param i64))"#;
+    assert_eq!(outcome(&bare(&format!("{MEMORY} {MALLOC} {second}")), ONE).refused, None, "it is never called");
+}
+
+#[test]
+fn a_memory_may_have_any_name_and_a_module_without_one_is_refused() {
+    assert_eq!(outcome(&bare(&format!(r#"{MALLOC} (memory (export "mem") 1)"#)), ONE).refused, None);
+    assert!(refused(&bare(&format!("{MALLOC} (memory 1)"))).contains("export the memory"));
+}
+
+#[test]
+fn what_starts_a_module_has_its_types_and_what_does_not_run_may_have_any() {
+    let with = |rest: &str| outcome(&bare(&format!("{MEMORY} {MALLOC} {rest}")), ONE).refused;
+    let odd = |name: &str| format!(r#"(func (export "{name}") (param f32))"#);
+    let initialize = r#"(func (export "_initialize"))"#;
+    for (rest, name) in [
+        (odd("_initialize"), "_initialize"),
+        (odd("_start"), "_start"),
+        (format!("{initialize} {}", odd("main")), "main"),
+        (format!("{initialize} {}", odd("__main_void")), "__main_void"),
+    ] {
+        let reason = with(&rest).unwrap();
+        assert!(reason.contains(&format!("Bad function signature for: {name}, want: ")), "{reason}");
+    }
+    assert_eq!(with(&format!("{initialize} {}", odd("_start"))), None);
+    assert_eq!(with(&format!("{} {}", odd("main"), odd("__main_void"))), None);
+}
+
+#[test]
+fn a_module_starts_by_initialize_and_main_or_else_by_start() {
+    let says = |name: &str, kind: &str, number: u32| {
+        let result = if kind.contains("result") { "(i32.const 0)" } else { "" };
+        format!(r#"(func (export "{name}") {kind} (call $status (i32.const {number})) {result})"#)
+    };
+    let initialize = says("_initialize", "", 1);
+    let main = says("main", "(param i32 i32) (result i32)", 2);
+    let void = says("__main_void", "(result i32)", 3);
+    let start = says("_start", "", 4);
+    let context = says("proxy_on_context_create", "(param i32 i32)", 5);
+    for (functions, order) in [
+        (vec![&initialize, &main, &void, &start], vec![1, 2]),
+        (vec![&initialize, &void, &start], vec![1, 3]),
+        (vec![&initialize, &start], vec![1]),
+        (vec![&main, &void, &start], vec![4]),
+        (vec![&main], vec![]),
+    ] {
+        let body: String = functions.into_iter().chain([&context]).map(String::as_str).collect();
+        let mut log = outcome(&module("", &body), "{scenario: s, refused: [x]}").startup_log;
+        log.truncate(log.len() / 3);
+        let order: Vec<String> = order.into_iter().chain([5]).map(|number| format!("info: =0{number}")).collect();
+        assert_eq!(log, order);
+    }
+}
+
+#[test]
+fn a_module_that_ends_envoy_is_refused_with_the_signal() {
+    let done = r#"(import "env" "proxy_done" (func $done (result i32)))"#;
+    let reason = refused(&module(done, "(func $begin (drop (call $done))) (start $begin)"));
+    assert!(reason.contains("SIGSEGV") && reason.contains("_initialize"), "{reason}");
+    let reason = refused(&module("", "(func $begin unreachable) (start $begin)"));
+    assert!(reason.contains("Failed to create new Wasm instance"), "{reason}");
+}
+
+#[test]
+fn a_network_filter_is_refused_by_that_name() {
+    let connection = r#"(func (export "proxy_on_new_connection") (param i32) (result i32) (i32.const 0))"#;
+    let reason = refused(&module("", connection));
+    assert!(reason.contains("this is a network filter"), "{reason}");
+    let http = r#"(func (export "proxy_on_response_trailers") (param i32 i32) (result i32) (i32.const 0))"#;
+    assert_eq!(outcome(&module("", &format!("{connection} {http}")), ONE).refused, None);
+}
+
+#[test]
+fn a_vendors_dialect_is_refused_until_its_mark_is_accepted() {
+    let vendor = format!(r#"(module {MEMORY} {MALLOC} (func (export "proxy_abi_version_0_2_100")))"#);
+    let reason = refused(vendor.as_bytes());
+    assert!(reason.contains("Missing or unknown Proxy-Wasm ABI version"), "{reason}");
+    host_test::vm::accept("proxy_abi_version_0_2_100");
+    assert_eq!(outcome(vendor.as_bytes(), ONE).refused, None);
+}
+
 #[test]
 fn configuration_is_read_three_times_and_its_log_is_part_of_a_refusal() {
     let buffer = r#"(import "env" "proxy_get_buffer_bytes" (func $read (param i32 i32 i32 i32 i32) (result i32)))"#;
@@ -74,6 +170,21 @@ fn only_the_log_and_wasi_may_be_called_while_a_module_starts() {
     let starting =
         module(wasi, r#"(func (export "_initialize") (call $status (call $random (i32.const 8) (i32.const 8))))"#);
     assert_eq!(outcome(&starting, ONE).startup_log, ["info: =00"; 3]);
+}
+
+#[test]
+fn an_allocator_that_calls_the_host_ends_the_vm() {
+    let guest = format!(
+        r#"(module
+            (import "env" "proxy_get_buffer_bytes" (func $read (param i32 i32 i32 i32 i32) (result i32)))
+            (import "wasi_snapshot_preview1" "random_get" (func $random (param i32 i32) (result i32)))
+            {MEMORY} (func (export "proxy_abi_version_0_2_1"))
+            (func (export "malloc") (param i32) (result i32) (drop (call $random (i32.const 8) (i32.const 8))) (i32.const 1024))
+            (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                (i32.eqz (call $read (i32.const 7) (i32.const 0) (i32.const -1) (i32.const 16) (i32.const 20)))))"#
+    );
+    let reason = outcome(guest.as_bytes(), "{scenario: s, configuration: {a: 1}, steps: [{}]}").refused.unwrap();
+    assert!(reason.contains("restricted_callback") && reason.contains("allocator"), "{reason}");
 }
 
 #[test]

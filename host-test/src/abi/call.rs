@@ -4,7 +4,7 @@ use std::{cell::RefCell, rc::Rc};
 
 use wasmtime::{Caller, Memory};
 
-use super::guest::{Guest, Stage};
+use super::{guest::Guest, restricted};
 use crate::world::{Exchange, Status, World};
 
 /// How a call ends when not with OK.
@@ -31,6 +31,14 @@ impl From<wasmtime::Error> for Stop {
 
 const NO_MEMORY: Stop = Stop::Status(Status::InvalidMemoryAccess);
 
+/// Whether a call may be made now, and how often it was.
+pub fn count(caller: &mut Caller<'_, Guest>, name: &'static str, wasi: bool) -> wasmtime::Result<()> {
+    let guest = caller.data_mut();
+    *guest.calls.entry(name).or_default() += 1;
+    restricted::check(guest.doing(), name, wasi).map_err(wasmtime::Error::msg)?;
+    guest.budget.call().map_err(wasmtime::Error::msg)
+}
+
 pub struct Call<'a> {
     caller: Caller<'a, Guest>,
 }
@@ -41,25 +49,39 @@ impl<'a> Call<'a> {
     where
         F: FnOnce(&mut Self) -> Answer,
     {
-        let guest = caller.data_mut();
-        *guest.calls.entry(name).or_default() += 1;
-        if (guest.stage == Stage::Starting || guest.allocating) && name != "proxy_log" {
-            return Err(wasmtime::Error::msg(format!("restricted_callback: {name} may not be called here")));
-        }
-        match body(&mut Self { caller }) {
-            Ok(()) => Ok(0),
-            Err(Stop::Status(status)) => Ok(status as u32),
-            Err(Stop::Trap(error)) => Err(error),
-        }
+        count(&mut caller, name, false)?;
+        let world = Rc::clone(&caller.data().world);
+        world.borrow_mut().trace.asked(name);
+        let status = match body(&mut Self { caller }) {
+            Ok(()) => 0,
+            Err(Stop::Status(status)) => status as u32,
+            Err(Stop::Trap(error)) => return Err(error),
+        };
+        world.borrow_mut().trace.answered(name, status);
+        Ok(status)
     }
 
     /// Makes a call of WASI, whose numbers are its own; a bad pointer is 21, `EFAULT`.
-    pub fn wasi<F>(mut caller: Caller<'a, Guest>, name: &'static str, body: F) -> u32
+    pub fn wasi<F>(mut caller: Caller<'a, Guest>, name: &'static str, body: F) -> wasmtime::Result<u32>
     where
         F: FnOnce(&mut Self) -> Answer<u32>,
     {
-        *caller.data_mut().calls.entry(name).or_default() += 1;
-        body(&mut Self { caller }).unwrap_or(21)
+        count(&mut caller, name, true)?;
+        let world = Rc::clone(&caller.data().world);
+        world.borrow_mut().trace.asked(name);
+        let answer = match body(&mut Self { caller }) {
+            Ok(answer) => answer,
+            Err(Stop::Status(_)) => 21,
+            Err(Stop::Trap(error)) => return Err(error),
+        };
+        world.borrow_mut().trace.answered(name, answer);
+        Ok(answer)
+    }
+
+    /// Keeps the arguments of the call that is about to be entered, for the trace.
+    pub fn noting(caller: Caller<'a, Guest>, arguments: &[i64]) -> Caller<'a, Guest> {
+        caller.data().world.borrow_mut().trace.note(arguments);
+        caller
     }
 
     pub fn guest(&mut self) -> &mut Guest {
@@ -79,11 +101,13 @@ impl<'a> Call<'a> {
         self.caller.data().memory.ok_or(NO_MEMORY)
     }
 
-    pub fn bytes(&self, pointer: u32, length: u32) -> Answer<Vec<u8>> {
+    pub fn bytes(&mut self, pointer: u32, length: u32) -> Answer<Vec<u8>> {
         let memory = self.memory()?;
         let (start, length) = (pointer as usize, length as usize);
-        let bytes = memory.data(&self.caller).get(start..).and_then(|rest| rest.get(..length));
-        bytes.map(<[u8]>::to_vec).ok_or(NO_MEMORY)
+        let (bytes, guest) = memory.data_and_store_mut(&mut self.caller);
+        let bytes = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or(NO_MEMORY)?;
+        guest.budget.bytes(length).map_err(wasmtime::Error::msg)?;
+        Ok(bytes.to_vec())
     }
 
     pub fn put(&mut self, pointer: u32, bytes: &[u8]) -> Answer {
@@ -97,14 +121,17 @@ impl<'a> Call<'a> {
 
     /// Hands bytes over in memory that the guest allocates.
     pub fn give(&mut self, bytes: &[u8], pointer: u32, size: u32) -> Answer {
+        self.guest().budget.bytes(bytes.len()).map_err(wasmtime::Error::msg)?;
         let mut place = 0;
         let length = u32::try_from(bytes.len()).map_err(|_| NO_MEMORY)?;
         if length > 0 {
             let allocator = self.caller.data().allocator.clone().ok_or(NO_MEMORY)?;
             self.guest().allocating = true;
+            self.world(|world| world.trace.called("malloc", &(length,)));
             let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
             place = allocated?;
+            self.world(|world| world.trace.returned("malloc", &place));
             if place == 0 {
                 return Err(NO_MEMORY);
             }

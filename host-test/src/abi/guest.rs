@@ -4,7 +4,8 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
-use crate::world::{Exchange, Plugin, Shared, callouts::Answer, metrics::Defined};
+use super::{budget::Budget, restricted::Doing};
+use crate::world::{Exchange, Plugin, Shared, callouts::Answer, foreign::Foreign, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +26,7 @@ pub struct Guest {
     /// The VM's number in the world.
     pub vm: u32,
     pub metrics: Defined,
+    pub foreign: Foreign,
     pub memory: Option<Memory>,
     pub allocator: Option<TypedFunc<u32, u32>>,
     pub limits: StoreLimits,
@@ -41,6 +43,9 @@ pub struct Guest {
     pub status: (u32, String),
     /// How often each call was made.
     pub calls: BTreeMap<&'static str, u64>,
+    /// What the running callback used of the host.
+    pub budget: Budget,
+    scratch: BTreeMap<u32, Vec<u8>>,
 }
 
 impl Guest {
@@ -51,6 +56,7 @@ impl Guest {
             plugin,
             vm,
             metrics: Defined::default(),
+            foreign: Foreign::default(),
             memory: None,
             allocator: None,
             limits,
@@ -61,7 +67,28 @@ impl Guest {
             answer: None,
             status: (0, String::new()),
             calls: BTreeMap::new(),
+            budget: Budget::default(),
+            scratch: BTreeMap::new(),
         }
+    }
+
+    /// What the guest does at the moment of a call.
+    pub fn doing(&self) -> Doing {
+        match (self.memory, self.stage) {
+            (None, _) => Doing::Instantiating,
+            _ if self.allocating => Doing::Allocating,
+            (_, Stage::Starting) => Doing::Starting,
+            (_, Stage::Configuring | Stage::Serving) => Doing::Serving,
+        }
+    }
+
+    /// The configuration that was last read in the context in effect.
+    pub fn scratch(&self) -> Vec<u8> {
+        self.scratch.get(&self.effective.unwrap_or(self.context)).cloned().unwrap_or_default()
+    }
+
+    pub fn keep_scratch(&mut self, bytes: Vec<u8>) {
+        self.scratch.insert(self.effective.unwrap_or(self.context), bytes);
     }
 
     /// The stream whose context is in effect; `None` for the root context.

@@ -9,7 +9,7 @@ use std::{
 use sha2::{Digest, Sha256};
 use wasmtime::{
     Store, StoreLimitsBuilder,
-    component::{Component, HasSelf, Linker, ResourceAny},
+    component::{HasSelf, Linker, ResourceAny},
 };
 
 use super::{
@@ -45,7 +45,7 @@ pub fn load(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
 
 fn compile(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
     let engine = vm::engine().map_err(anyhow::Error::msg)?;
-    let component = Component::new(engine, bytes)?;
+    let component = vm::cache::component(engine, bytes)?;
     let mut linker = Linker::new(engine);
     HeadPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(HeadPolicyPre::new(linker.instantiate_pre(&component)?)?)
@@ -78,7 +78,7 @@ impl Policy {
         };
         let mut store = Store::new(vm::engine().map_err(anyhow::Error::msg)?, guest);
         store.limiter(|guest| &mut guest.limits);
-        store.set_fuel(limits.fuel)?;
+        limits.arm(&mut store)?;
         let policy = component.instantiate(&mut store)?;
         let taken = match policy.portcullis_policy_head_filter().call_configure(&mut store, &plugin.configuration) {
             Ok(taken) => taken,
@@ -93,7 +93,7 @@ impl Policy {
         F: FnOnce(&HeadPolicy, &mut Store<Guest>, ResourceAny) -> wasmtime::Result<T>,
     {
         self.store.data_mut().exchange = Some(id);
-        let answer = self.store.set_fuel(self.limits.fuel).and_then(|()| match self.exchanges.get(&id) {
+        let answer = self.limits.arm(&mut self.store).and_then(|()| match self.exchanges.get(&id) {
             Some(exchange) => call(&self.policy, &mut self.store, *exchange),
             None => Err(wasmtime::Error::msg("the exchange has ended")),
         });
@@ -122,8 +122,8 @@ impl Filter for Policy {
     fn begin(&mut self, id: u32) -> Result<(), Trap> {
         self.store.data_mut().exchange = Some(id);
         let exchange = self
-            .store
-            .set_fuel(self.limits.fuel)
+            .limits
+            .arm(&mut self.store)
             .and_then(|()| self.policy.portcullis_policy_head_filter().exchange().call_constructor(&mut self.store));
         self.exchanges.insert(id, exchange.map_err(|error| trap("exchange", &error))?);
         Ok(())
@@ -158,7 +158,7 @@ impl Filter for Policy {
 
     fn done(&mut self, id: u32) -> Result<(), Trap> {
         let Some(exchange) = self.exchanges.remove(&id) else { return Ok(()) };
-        let dropped = exchange.resource_drop(&mut self.store);
+        let dropped = self.limits.arm(&mut self.store).and_then(|()| exchange.resource_drop(&mut self.store));
         dropped.map_err(|error| trap("exchange", &error))
     }
 }

@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use super::{behind, flight};
-use crate::scenario::{Encoding, Filter, Place, Protocol, Scenario, Step};
+use crate::scenario::{Encoding, FailurePolicy, Filter, Given, Place, Protocol, Scenario, Step};
 
 /// A scenario with all that its part of a bootstrap needs.
 #[derive(Clone, Debug)]
@@ -22,6 +22,8 @@ pub struct Stage<'a> {
     pub chain: Vec<Actor>,
     /// The port of its upstream on 127.0.0.1.
     pub upstream: u16,
+    /// The clusters that its filters call.
+    pub clusters: Vec<Value>,
 }
 
 /// A filter with all that its part of a bootstrap needs.
@@ -91,14 +93,15 @@ pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
         ] } } },
         "static_resources": {
             "listeners": listeners.chain([flight::ping()]).collect::<Vec<_>>(),
-            "clusters": stages.iter().map(cluster).collect::<Vec<_>>(),
+            "clusters": stages.iter().flat_map(|stage| stage.clusters.iter().cloned().chain([cluster(stage)]))
+                .collect::<Vec<_>>(),
         },
     })
 }
 
 fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> Value {
     let scenario = stage.scenario;
-    let wasm = |actor| json!({ "name": "portcullis", "typed_config": wasm(actor) });
+    let wasm = |actor| json!({ "name": "portcullis", "typed_config": wasm(actor, &scenario.given) });
     let mut filters: Vec<Value> = stage.chain.iter().map(wasm).collect();
     let reply = step.and_then(|step| step.reply.as_ref());
     filters.extend(behind::filter(scenario.given.reroute.is_some(), reply));
@@ -110,6 +113,7 @@ fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> V
     json!({
         "name": name,
         "address": { "socket_address": { "address": "127.0.0.1", "port_value": 0 } },
+        "per_connection_buffer_limit_bytes": scenario.given.buffer_limit,
         "filter_chains": [{ "filters": [{ "name": "http", "typed_config": {
             "@type": "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
             "stat_prefix": name,
@@ -139,7 +143,7 @@ pub fn record_state(plugin: &str) -> String {
     format!("wasm.portcullis_{}", plugin.replace('-', "_"))
 }
 
-fn wasm(actor: &Actor) -> Value {
+fn wasm(actor: &Actor, given: &Given) -> Value {
     let mut vm = json!({
         "vm_id": actor.vm_id,
         "runtime": "envoy.wasm.runtime.v8",
@@ -153,9 +157,12 @@ fn wasm(actor: &Actor) -> Value {
         "name": "portcullis",
         "root_id": actor.filter.plugin,
         "vm_config": vm,
-        "failure_policy": "FAIL_RELOAD",
-        // Without it a filter that holds the head never sees the body.
-        "allow_on_headers_stop_iteration": true,
+        "failure_policy": match given.failure_policy {
+            FailurePolicy::FailReload => "FAIL_RELOAD",
+            FailurePolicy::FailClosed => "FAIL_CLOSED",
+            FailurePolicy::FailOpen => "FAIL_OPEN",
+        },
+        "allow_on_headers_stop_iteration": given.allow_on_headers_stop_iteration,
     });
     if let (Some(configuration), Some(config)) = (configuration(&actor.filter), config.as_object_mut()) {
         config.insert("configuration".into(), configuration);
@@ -214,6 +221,7 @@ fn cluster(stage: &Stage<'_>) -> Value {
         "name": stage.name,
         "type": "STATIC",
         "connect_timeout": "2s",
+        "per_connection_buffer_limit_bytes": stage.scenario.given.buffer_limit,
         "load_assignment": { "cluster_name": stage.name, "endpoints": [{ "lb_endpoints": [{ "endpoint": {
             "address": { "socket_address": { "address": "127.0.0.1", "port_value": stage.upstream } },
         } }] }] },
@@ -234,7 +242,7 @@ mod tests {
 
     fn stage(scenario: &Scenario) -> Stage<'_> {
         let chain = Actor::chain(scenario, "s0", &|_| Ok("m.wasm".into()), &|_| None).unwrap();
-        Stage { scenario, name: "s0".into(), chain, upstream: 1 }
+        Stage { scenario, name: "s0".into(), chain, upstream: 1, clusters: Vec::new() }
     }
 
     fn scenario(yaml: &str) -> Scenario {

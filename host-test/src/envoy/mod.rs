@@ -5,6 +5,7 @@ mod added;
 pub mod admin;
 mod behind;
 pub mod bootstrap;
+mod callouts;
 pub mod client;
 pub mod demo;
 pub mod edge;

@@ -30,7 +30,8 @@ pub fn render(reports: &[Report]) -> (String, bool) {
 
 fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let hosts = report.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" against ");
-    let name = format!("{}: {}", report.plugin, report.scenario);
+    let check = report.check.map(|check| format!(", {check}")).unwrap_or_default();
+    let name = format!("{}: {}{check}", report.plugin, report.scenario);
     let took = report.took.as_secs_f64() * 1000.0;
     match &report.verdict {
         Verdict::Passed => writeln!(text, "ok    {name} ({hosts}, {took:.0} ms)"),
@@ -71,6 +72,7 @@ mod tests {
             plugin: "security-headers".into(),
             file: "a.yaml".into(),
             hosts: vec![HostKind::Wasm],
+            check: None,
             verdict,
             took: Duration::from_millis(12),
         }

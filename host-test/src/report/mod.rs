@@ -1,4 +1,42 @@
-//! What was seen → text. Pure.
+//! What was seen → text. Pure, but for [`write()`], which puts it where it is wanted.
 
 pub mod built;
 pub mod human;
+pub mod json;
+pub mod junit;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, Result};
+use clap::ValueEnum;
+
+use crate::runner::Report;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Lines for people.
+    Human,
+    /// One JSON document.
+    Json,
+    /// The XML that continuous-integration servers read.
+    Junit,
+}
+
+/// Writes reports to the terminal, or to a file with their sum on the terminal. Whether the run was a
+/// success.
+pub fn write(reports: &[Report], format: Format, output: Option<&Path>) -> Result<bool> {
+    let (human, passed) = human::render(reports);
+    let text = match format {
+        Format::Human => human.clone(),
+        Format::Json => json::render(reports),
+        Format::Junit => junit::render(reports),
+    };
+    match output {
+        None => print!("{text}"),
+        Some(file) => {
+            fs::write(file, text).with_context(|| format!("can't write {}", file.display()))?;
+            println!("{} ({})", human.lines().last().unwrap_or_default(), file.display());
+        }
+    }
+    Ok(passed)
+}

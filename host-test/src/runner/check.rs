@@ -71,7 +71,14 @@ fn started(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
                 failures.push(format!("refusal: expected `{text}` in it, was: {reason}"));
             }
         }
-        None => {}
+        None => {
+            for text in
+                scenario.configured.iter().filter(|text| !outcome.startup_log.iter().any(|line| line.contains(*text)))
+            {
+                let lines = outcome.startup_log.len();
+                failures.push(format!("start-up log: expected a line with `{text}`, none of {lines} has it"));
+            }
+        }
     }
     let texts = outcome.startup_log.iter().chain(&outcome.refused);
     for line in texts {
@@ -83,7 +90,7 @@ fn started(scenario: &Scenario, outcome: &Outcome) -> Vec<String> {
 }
 
 /// `step 2 (name), cut after 3 bytes`.
-fn place(play: &Play, name: Option<&str>) -> String {
+pub(super) fn place(play: &Play, name: Option<&str>) -> String {
     let name = name.map(|name| format!(" ({name})")).unwrap_or_default();
     let cut = match play.cut {
         Cut::AsWritten => String::new(),
@@ -281,6 +288,15 @@ mod tests {
         assert_eq!(failures("{upstream: {reached: true}}"), ["upstream: expected to be reached, was not reached"]);
         assert_eq!(failures("{upstream: {path: /}}"), ["upstream: expected a request, was not reached"]);
         assert_eq!(failures("{metrics: {a: 1}}"), ["metric a: expected to grow by 1, grew by 0 (grown: none)"]);
+    }
+
+    #[test]
+    fn what_the_start_did_not_log_is_said() {
+        let said = Outcome { startup_log: vec!["info: ready".into()], ..Outcome::default() };
+        let failures = |yaml: &str| scenario(&serde_saphyr::from_str(yaml).unwrap(), &said);
+        assert!(failures("{scenario: s, configured: [ready]}").is_empty());
+        let failures = failures("{scenario: s, configured: [steady]}");
+        assert_eq!(failures[0].what, ["start-up log: expected a line with `steady`, none of 1 has it"]);
     }
 
     #[test]

@@ -26,10 +26,14 @@ const IGNORED: &[(&str, &str)] = &[
     ("via", "added by Envoy's connection manager"),
 ];
 
+/// Who saw what, for people.
+type Names<'a> = (&'a str, &'a str);
+
 /// The differences of two outcomes, each with both sides. Of a module that is no plugin, every line that
 /// it logged in a step is compared: its script speaks through them.
 pub fn compare(scenario: &Scenario, a: (HostKind, &Outcome), b: (HostKind, &Outcome)) -> Vec<String> {
-    let names = (a.0, b.0);
+    let (first, second) = (a.0.to_string(), b.0.to_string());
+    let names = (first.as_str(), second.as_str());
     let (a, b) = (a.1, b.1);
     let taken = |outcome: &Outcome| if outcome.refused.is_some() { "refused" } else { "taken" };
     let mut differences = Vec::new();
@@ -47,14 +51,9 @@ pub fn compare(scenario: &Scenario, a: (HostKind, &Outcome), b: (HostKind, &Outc
     differences
 }
 
-fn plays(differences: &mut Vec<String>, names: (HostKind, HostKind), (a, b): (&Play, &Play)) {
+fn plays(differences: &mut Vec<String>, names: Names<'_>, (a, b): (&Play, &Play)) {
     let step = a.step + 1;
-    let mut found = Vec::new();
-    messages(&mut found, names, "client", (a.client.as_ref(), b.client.as_ref()));
-    messages(&mut found, names, "upstream", (a.upstream.as_ref(), b.upstream.as_ref()));
-    let none = || "none".to_owned();
-    let records = (a.record.clone().unwrap_or_else(none), b.record.clone().unwrap_or_else(none));
-    differ(&mut found, names, "record", (&records.0, &records.1));
+    let mut found = seen(names, (a, b));
     let metrics: BTreeSet<&String> = a.metrics.keys().chain(b.metrics.keys()).collect();
     for metric in metrics {
         let grown = |play: &Play| play.metrics.get(metric).copied().unwrap_or(0);
@@ -64,7 +63,7 @@ fn plays(differences: &mut Vec<String>, names: (HostKind, HostKind), (a, b): (&P
 }
 
 /// The first line that differs; those behind it mostly follow from it.
-fn said(differences: &mut Vec<String>, names: (HostKind, HostKind), (a, b): (&Play, &Play)) {
+fn said(differences: &mut Vec<String>, names: Names<'_>, (a, b): (&Play, &Play)) {
     let of = |play: &Play| -> Vec<String> {
         play.log.iter().filter(|line| Logs::of_guest(line)).cloned().chain(["nothing more".into()]).collect()
     };
@@ -75,12 +74,18 @@ fn said(differences: &mut Vec<String>, names: (HostKind, HostKind), (a, b): (&Pl
     }
 }
 
-fn messages(
-    found: &mut Vec<String>,
-    names: (HostKind, HostKind),
-    side: &str,
-    (a, b): (Option<&Message>, Option<&Message>),
-) {
+/// What client, upstream and the filter's record tell apart.
+pub fn seen(names: Names<'_>, (a, b): (&Play, &Play)) -> Vec<String> {
+    let mut found = Vec::new();
+    messages(&mut found, names, "client", (a.client.as_ref(), b.client.as_ref()));
+    messages(&mut found, names, "upstream", (a.upstream.as_ref(), b.upstream.as_ref()));
+    let none = || "none".to_owned();
+    let records = (a.record.clone().unwrap_or_else(none), b.record.clone().unwrap_or_else(none));
+    differ(&mut found, names, "record", (&records.0, &records.1));
+    found
+}
+
+fn messages(found: &mut Vec<String>, names: Names<'_>, side: &str, (a, b): (Option<&Message>, Option<&Message>)) {
     let (Some(a), Some(b)) = (a, b) else {
         let there = |message: Option<&Message>| if message.is_some() { "a message" } else { "nothing" };
         differ(found, names, side, (&there(a), &there(b)));
@@ -99,7 +104,7 @@ fn messages(
 
 type Lines = [(String, Vec<u8>)];
 
-fn lines(found: &mut Vec<String>, names: (HostKind, HostKind), side: &str, (a, b): (&Lines, &Lines)) {
+fn lines(found: &mut Vec<String>, names: Names<'_>, side: &str, (a, b): (&Lines, &Lines)) {
     let all: BTreeSet<&String> = a.iter().chain(b).map(|(name, _)| name).filter(|name| !ignored(name)).collect();
     for name in all {
         let of = |lines: &Lines| {
@@ -117,12 +122,7 @@ fn ignored(name: &str) -> bool {
     })
 }
 
-fn differ<T: PartialEq + std::fmt::Display>(
-    found: &mut Vec<String>,
-    names: (HostKind, HostKind),
-    what: &str,
-    (a, b): (&T, &T),
-) {
+fn differ<T: PartialEq + std::fmt::Display>(found: &mut Vec<String>, names: Names<'_>, what: &str, (a, b): (&T, &T)) {
     if a != b {
         found.push(format!("{what}: {} {a}, {} {b}", names.0, names.1));
     }

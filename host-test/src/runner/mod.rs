@@ -2,6 +2,8 @@
 
 pub mod check;
 pub mod compare;
+pub mod invariant;
+pub mod trace;
 
 use std::{
     path::PathBuf,
@@ -12,13 +14,14 @@ use crate::{
     component,
     outcome::Outcome,
     scenario::{Filter, HostKind, Scenario},
-    vm,
+    vm::{self, Limits},
 };
 
 /// Real Envoy, which plays many scenarios in one process.
 pub trait Replay {
     /// One outcome for each scenario, in their order.
-    fn replay(&self, scenarios: &[Scenario]) -> Vec<anyhow::Result<Outcome>>;
+    /// With `trace`, calls are kept.
+    fn replay(&self, scenarios: &[Scenario], trace: bool) -> Vec<anyhow::Result<Outcome>>;
 }
 
 /// Where the builds of what is under test lie.
@@ -35,6 +38,8 @@ pub struct Report {
     pub file: PathBuf,
     /// The host; two where they were compared.
     pub hosts: Vec<HostKind>,
+    /// What was looked at, where it isn't the scenario's own expectations.
+    pub check: Option<&'static str>,
     pub verdict: Verdict,
     pub took: Duration,
 }
@@ -58,14 +63,16 @@ pub struct Failure {
     pub log: Vec<String>,
 }
 
-/// Plays every scenario on every host, then compares the hosts with the first of them that played it.
+/// Plays every scenario on every host, then compares the hosts with the first of them that played it;
+/// where `limits` keep them, also the calls between module and host.
 pub fn run(
     scenarios: &[Scenario],
     hosts: &[HostKind],
     artifacts: &dyn Artifacts,
     envoy: Option<&dyn Replay>,
+    limits: Limits,
 ) -> Vec<Report> {
-    let mut envoys = replayed(scenarios, hosts, envoy).into_iter();
+    let mut envoys = replayed(scenarios, hosts, envoy, limits).into_iter();
     let mut reports = Vec::new();
     for scenario in scenarios {
         let mut seen: Vec<(HostKind, Outcome)> = Vec::new();
@@ -75,16 +82,20 @@ pub fn run(
                 plugin: scenario.plugin.clone(),
                 file: scenario.file.clone(),
                 hosts: vec![host],
+                check: None,
                 verdict,
                 took,
             };
-            if let Some(reason) = scenario.skip.get(&host) {
-                reports.push(report(Verdict::Skipped(reason.clone()), Duration::ZERO));
+            if let Some(reason) = skipped(scenario, host, limits) {
+                reports.push(report(Verdict::Skipped(reason), Duration::ZERO));
                 continue;
             }
             let began = Instant::now();
             let (outcome, waited) = match host {
-                HostKind::Wasm => (on(scenario, |filter| artifacts.module(filter), vm::run), None),
+                HostKind::Wasm => {
+                    let run = |modules: &[PathBuf], scenario: &Scenario| vm::run(modules, scenario, limits);
+                    (on(scenario, |filter| artifacts.module(filter), run), None)
+                }
                 HostKind::Component => (on(scenario, |filter| artifacts.component(filter), component::run), None),
                 HostKind::Envoy => match envoys.next() {
                     Some((outcome, took)) => (outcome, Some(took)),
@@ -98,21 +109,35 @@ pub fn run(
             reports.push(report(Verdict::of(failures), waited.unwrap_or_else(|| began.elapsed())));
             seen.extend(outcome.ok().map(|outcome| (host, outcome)));
         }
-        if let Some(((first, reference), others)) = seen.split_first() {
-            for (host, outcome) in others {
-                let differences = compare::compare(scenario, (*first, reference), (*host, outcome));
-                if !differences.is_empty() {
-                    reports.push(Report {
-                        scenario: scenario.scenario.clone(),
-                        plugin: scenario.plugin.clone(),
-                        file: scenario.file.clone(),
-                        hosts: vec![*first, *host],
-                        verdict: Verdict::Failed(vec![Failure::whole(differences)]),
-                        took: Duration::ZERO,
-                    });
-                }
+        reports.extend(compared(scenario, &seen));
+    }
+    reports
+}
+
+/// A report for each pair of hosts that differ, and for their calls, where these were kept.
+fn compared(scenario: &Scenario, seen: &[(HostKind, Outcome)]) -> Vec<Report> {
+    let report = |hosts, check, failures: Vec<Failure>| Report {
+        scenario: scenario.scenario.clone(),
+        plugin: scenario.plugin.clone(),
+        file: scenario.file.clone(),
+        hosts,
+        check,
+        verdict: Verdict::of(failures),
+        took: Duration::ZERO,
+    };
+    let mut reports = Vec::new();
+    if let Some(((first, reference), others)) = seen.split_first() {
+        for (host, outcome) in others {
+            let differences = compare::compare(scenario, (*first, reference), (*host, outcome));
+            if !differences.is_empty() {
+                reports.push(report(vec![*first, *host], None, vec![Failure::whole(differences)]));
             }
         }
+    }
+    let of = |kind| seen.iter().find(|(host, outcome)| *host == kind && !outcome.traces.is_empty());
+    if let (Some((_, wasm)), Some((_, envoy))) = (of(HostKind::Wasm), of(HostKind::Envoy)) {
+        let failures = trace::compare(scenario, wasm, envoy);
+        reports.push(report(vec![HostKind::Wasm, HostKind::Envoy], Some("trace"), failures));
     }
     reports
 }
@@ -126,25 +151,30 @@ where
     run(&artifacts, scenario)
 }
 
+/// Why a scenario isn't played on a host.
+fn skipped(scenario: &Scenario, host: HostKind, limits: Limits) -> Option<String> {
+    scenario.skip.get(&host).cloned().or_else(|| scenario.envoy.skipped(limits.envoy))
+}
+
 /// What Envoy saw of the scenarios that aren't skipped there, each with its share of the time.
 fn replayed(
     scenarios: &[Scenario],
     hosts: &[HostKind],
     envoy: Option<&dyn Replay>,
+    limits: Limits,
 ) -> Vec<(anyhow::Result<Outcome>, Duration)> {
     if !hosts.contains(&HostKind::Envoy) {
         return Vec::new();
     }
-    let wanted: Vec<Scenario> = scenarios.iter().filter(|scenario| played_in_envoy(scenario)).cloned().collect();
+    let played = |scenario: &&Scenario| {
+        scenario.runs_on(HostKind::Envoy) && skipped(scenario, HostKind::Envoy, limits).is_none()
+    };
+    let wanted: Vec<Scenario> = scenarios.iter().filter(played).cloned().collect();
     let began = Instant::now();
     let Some(envoy) = envoy.filter(|_| !wanted.is_empty()) else { return Vec::new() };
-    let outcomes = envoy.replay(&wanted);
+    let outcomes = envoy.replay(&wanted, limits.trace);
     let share = began.elapsed() / u32::try_from(wanted.len()).unwrap_or(u32::MAX);
     outcomes.into_iter().map(|outcome| (outcome, share)).collect()
-}
-
-fn played_in_envoy(scenario: &Scenario) -> bool {
-    scenario.runs_on(HostKind::Envoy) && !scenario.skip.contains_key(&HostKind::Envoy)
 }
 
 impl Verdict {

@@ -1,6 +1,6 @@
 //! Bytes as a scenario writes them: text, hexadecimal, or text repeated.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::Cell};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de::Error as _};
@@ -10,8 +10,24 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Bytes(pub Vec<u8>);
 
-/// The largest value that `repeat` may produce, in bytes.
+/// What `repeat` may produce in one scenario, in bytes.
 const LARGEST: usize = 64 << 20;
+
+thread_local! {
+    /// What is left of it for the scenario that this thread reads.
+    static LEFT: Cell<usize> = const { Cell::new(LARGEST) };
+}
+
+/// A scenario is about to be read.
+pub fn begin() {
+    LEFT.set(LARGEST);
+}
+
+/// Takes a part of what is left.
+fn take(length: usize) -> Option<usize> {
+    LEFT.set(LEFT.get().checked_sub(length)?);
+    Some(length)
+}
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -45,9 +61,9 @@ impl<'de> Deserialize<'de> for Bytes {
             Written::Hex(Hex { hex }) => from_hex(&hex)
                 .map(Self)
                 .ok_or_else(|| D::Error::custom(format!("`{hex}` is not pairs of hexadecimal digits"))),
-            Written::Repeat(Repeat { repeat, times }) => match repeat.len().checked_mul(times) {
-                Some(length) if length <= LARGEST => Ok(Self(repeat.repeat(times).into_bytes())),
-                _ => Err(D::Error::custom(format!("`repeat` gives more than {LARGEST} bytes"))),
+            Written::Repeat(Repeat { repeat, times }) => match repeat.len().checked_mul(times).and_then(take) {
+                Some(_) => Ok(Self(repeat.repeat(times).into_bytes())),
+                None => Err(D::Error::custom(format!("all `repeat` together give more than {LARGEST} bytes"))),
             },
         }
     }

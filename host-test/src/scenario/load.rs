@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::Scenario;
+use super::{Scenario, bytes};
+use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
 pub fn folders(root: &Path) -> Vec<PathBuf> {
@@ -56,8 +57,7 @@ fn collect(folder: &Path, inside: bool, files: &mut Vec<PathBuf>) -> Result<()> 
 
 fn read(file: &Path) -> Result<Scenario> {
     let text = fs::read_to_string(file).with_context(|| format!("can't read {}", file.display()))?;
-    let mut scenario: Scenario =
-        serde_saphyr::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {error}", file.display()))?;
+    let mut scenario = parse(&text).with_context(|| file.display().to_string())?;
     scenario.file = file.to_path_buf();
     if let Some(module) = scenario.module.take() {
         if !scenario.plugin.is_empty() {
@@ -84,25 +84,57 @@ fn read(file: &Path) -> Result<Scenario> {
             _ => bail!("{}: each filter `before` and `after` needs a `plugin` or a `module`", file.display()),
         }
     }
-    shows_something(&scenario).with_context(|| file.display().to_string())?;
+    Ok(scenario)
+}
+
+/// Bytes of a scenario's text.
+const LARGEST: usize = 16 << 20;
+/// Times that one step is played, in all its cuts.
+const MOST_PLAYS: u64 = 1_000_000;
+
+/// Reads one scenario. The text is taken from anybody: nesting and aliases have the bounds of the YAML
+/// reader, what the text repeats has one for all of it, and so has how often a step is played.
+pub fn parse(text: &str) -> Result<Scenario> {
+    if text.len() > LARGEST {
+        bail!("the scenario has {} bytes, and at most {LARGEST} are read", text.len());
+    }
+    bytes::begin();
+    let scenario: Scenario = serde_saphyr::from_str(text).map_err(|error| anyhow::anyhow!("{error}"))?;
+    shows_something(&scenario)?;
     Ok(scenario)
 }
 
 /// A scenario that can't fail is worse than none.
 fn shows_something(scenario: &Scenario) -> Result<()> {
     match (scenario.steps.is_empty(), scenario.refused.is_empty()) {
-        (true, true) => bail!("has neither `steps` nor `refused`, so it would show nothing"),
+        (true, true) if scenario.configured.is_empty() => {
+            bail!("has neither `steps` nor `configured` nor `refused`, so it would show nothing")
+        }
         (false, false) => bail!("has `refused` and `steps`, which would never be played"),
+        (true, false) if !scenario.configured.is_empty() => {
+            bail!("has `refused` and `configured`; a configuration is one or the other")
+        }
         _ => {}
     }
-    let texts = scenario.refused.iter().chain(&scenario.never);
+    let texts = scenario.refused.iter().chain(&scenario.never).chain(&scenario.configured);
     if texts.chain(scenario.steps.iter().flat_map(|step| &step.expect.log)).any(String::is_empty) {
         bail!("expects an empty text, which is in every output");
     }
+    for version in scenario.envoy.since.iter().chain(&scenario.envoy.until) {
+        if !versions::is_version(version) {
+            bail!("`envoy: {version}` is no version; write it as \"1.37\"");
+        }
+    }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;
-        if step.times == 0 {
-            bail!("step {place} is played no times");
+        match step.plays() {
+            0 => bail!("step {place} is played no times"),
+            plays if plays > MOST_PLAYS => {
+                bail!(
+                    "step {place} would be played {plays} times, and at most {MOST_PLAYS} are; lower `times` or the body"
+                )
+            }
+            _ => {}
         }
         let goes_on = step.request.as_ref().is_some_and(|request| request.more)
             || step.response.as_ref().is_some_and(|response| response.more);
@@ -140,14 +172,19 @@ mod tests {
             "{scenario: a}",
             "{scenario: a, refused: [x], steps: [{}]}",
             "{scenario: a, refused: ['']}",
+            "{scenario: a, configured: ['']}",
+            "{scenario: a, configured: [x], refused: [y]}",
             "{scenario: a, never: [''], steps: [{}]}",
             "{scenario: a, steps: [{expect: {log: ['']}}]}",
             "{scenario: a, steps: [{times: 0}]}",
             "{scenario: a, steps: [{request: {more: true}}]}",
             "{scenario: a, steps: [{reset: client}]}",
             "{scenario: a, steps: [{stream: s, times: 2}]}",
+            "{scenario: a, steps: [{times: 1000001}]}",
+            "{scenario: a, steps: [{every_split: true, request: {body: {repeat: x, times: 1000001}}}]}",
             "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",
             "{scenario: a, steps: [{expect: {metrics: {a.b: 0}}}]}",
+            "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
             assert!(shows_something(&scenario).is_err(), "{yaml}");

@@ -18,13 +18,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use crate::envoy::versions;
+
 pub use self::{
     bytes::Bytes,
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
     filter::Filter,
     headers::HeaderLines,
-    load::{folders, load, load_folder},
+    load::{folders, load, load_folder, parse},
     module::Module,
     schedule::Schedule,
     span::Span,
@@ -58,6 +60,9 @@ pub struct Scenario {
     /// The configuration must be refused, with an error that holds each of these texts.
     #[serde(default)]
     pub refused: Vec<String>,
+    /// Texts that the log must hold once the configuration was taken.
+    #[serde(default)]
+    pub configured: Vec<String>,
     #[serde(default)]
     pub given: Given,
     #[serde(default)]
@@ -68,9 +73,38 @@ pub struct Scenario {
     /// Hosts on which the scenario isn't played, each with the reason.
     #[serde(default)]
     pub skip: BTreeMap<HostKind, String>,
+    /// The versions of Envoy that it holds for; on others it isn't played. Default: all.
+    #[serde(default)]
+    pub envoy: Versions,
     /// Where the scenario was read.
     #[serde(skip)]
     pub file: PathBuf,
+}
+
+/// A range of minor versions of Envoy, both ends in it.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Versions {
+    /// The first, as text: `"1.37"`.
+    pub since: Option<String>,
+    /// The last, as text: `"1.39"`.
+    pub until: Option<String>,
+}
+
+impl Versions {
+    /// Why it isn't played on a minor version of Envoy 1.
+    pub fn skipped(&self, minor: u32) -> Option<String> {
+        let of = |end: &Option<String>| end.as_deref().map(versions::minor);
+        let too_old = of(&self.since).is_some_and(|since| minor < since);
+        let too_new = of(&self.until).is_some_and(|until| minor > until);
+        let end =
+            |word: &str, end: &Option<String>| format!("holds {word} Envoy {}", end.as_deref().unwrap_or_default());
+        match (too_old, too_new) {
+            (true, _) => Some(end("since", &self.since)),
+            (_, true) => Some(end("until", &self.until)),
+            _ => None,
+        }
+    }
 }
 
 impl Scenario {
@@ -192,4 +226,24 @@ pub enum Protocol {
     #[default]
     Http1,
     Http2,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scenario_is_played_in_its_range_of_versions_alone() {
+        let of = |yaml: &str| serde_saphyr::from_str::<Versions>(yaml).unwrap();
+        let range = of("{since: '1.37', until: '1.39'}");
+        assert_eq!(range.skipped(36).as_deref(), Some("holds since Envoy 1.37"));
+        assert_eq!((range.skipped(37), range.skipped(39)), (None, None));
+        assert_eq!(range.skipped(40).as_deref(), Some("holds until Envoy 1.39"));
+        assert_eq!(of("{}").skipped(1), None);
+        assert_eq!(
+            of("{since: 1.40}").skipped(39).as_deref(),
+            Some("holds since Envoy 1.40"),
+            "no number: 1.40 is not 1.4"
+        );
+    }
 }

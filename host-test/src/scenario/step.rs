@@ -62,16 +62,32 @@ impl Step {
         self.request.as_ref().unwrap_or(&DEFAULT)
     }
 
+    /// The request, to be changed.
+    pub fn request_mut(&mut self) -> &mut Request {
+        self.request.get_or_insert_default()
+    }
+
     /// Whether the step does more than let time pass.
     pub fn acts(&self) -> bool {
         self.pass.is_none() || self.stream.is_some() || self.request.is_some() || self.reply.is_some()
     }
 
+    /// How often the step is played.
+    pub fn plays(&self) -> u64 {
+        let cuts = if self.every_split { self.longest().max(1) as u64 + 1 } else { 1 };
+        cuts.saturating_mul(self.times.into())
+    }
+
+    /// Bytes of the longer body.
+    fn longest(&self) -> usize {
+        let length = |body: Option<&Body>| body.map_or(0, |body| body.pieces().iter().map(Vec::len).sum());
+        let response = self.response.as_ref().and_then(|response| response.body.as_ref());
+        length(self.request().body.as_ref()).max(length(response))
+    }
+
     /// How the bodies are cut each time that the step is played.
     pub fn cuts(&self) -> Vec<Cut> {
-        let length = |body: Option<&Body>| body.map_or(0, |body| body.pieces().iter().map(Vec::len).sum());
-        let longest = length(self.request().body.as_ref())
-            .max(length(self.response.as_ref().and_then(|response| response.body.as_ref())));
+        let longest = self.longest();
         let mut cuts = vec![Cut::AsWritten];
         if self.every_split {
             cuts.extend((1..longest).map(Cut::After));

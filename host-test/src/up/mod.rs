@@ -29,7 +29,7 @@ use crate::{
 
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// The binary of Envoy; where it is `None`, `find` looks for one.
+    /// The binary of Envoy, or its version; where it is `None`, `find` looks for one.
     pub envoy: Option<PathBuf>,
     /// Ends after the requests, rather than staying up.
     pub once: bool,
@@ -79,8 +79,9 @@ async fn show(envoy: &Found, edge: &Path, options: &Options) -> Result<bool> {
     let root = root_of(edge)?;
     let target = options.target.clone().unwrap_or_else(|| root.join("target"));
     edge::rewrite(&mut bootstrap, &root, &target, backend).with_context(|| edge.display().to_string())?;
+    versions::suit(&mut bootstrap, &envoy.version);
     // Each access log line at once: a row shows what stands in it.
-    let envoy_options = EnvoyOptions { arguments: versions::lines_at_once(&envoy.version), ..EnvoyOptions::default() };
+    let envoy_options = EnvoyOptions { arguments: versions::arguments(&envoy.version), ..EnvoyOptions::default() };
     let mut process = Process::start(&envoy.binary, &bootstrap, &envoy_options).await?;
     let listeners = process.admin().listeners().await?;
     let (_, port) = listeners.first_key_value().context("the edge has no listener on an IP address")?;

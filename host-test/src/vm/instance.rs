@@ -2,15 +2,19 @@
 
 use std::rc::Rc;
 
-use wasmtime::{InstancePre, Memory, Store, StoreLimitsBuilder, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
+use wasmtime::{Memory, Store, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
 
-use super::limits::{Counts, Limits};
+use super::{
+    limits::{Counts, Limits},
+    load::Loaded,
+};
 use crate::{
-    abi::{Guest, Stage, guest::ROOT},
+    abi::{Budget, Guest, Stage, guest::ROOT},
     world::{
         Plugin, Shared, Side,
         callouts::Answer,
         stream::{Filter, Trap},
+        trace::Numbers,
     },
 };
 
@@ -26,21 +30,19 @@ pub struct Instance {
 impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
-    pub fn start(
-        module: &InstancePre<Guest>,
-        world: &Shared,
-        plugin: &Rc<Plugin>,
-        limits: Limits,
-    ) -> Result<Self, String> {
-        let store_limits = StoreLimitsBuilder::new().memory_size(limits.memory).build();
-        let mut store =
-            Store::new(module.module().engine(), Guest::new(Shared::clone(world), Rc::clone(plugin), store_limits));
+    pub fn start(module: &Loaded, world: &Shared, plugin: &Rc<Plugin>, limits: Limits) -> Result<Self, String> {
+        {
+            let mut world = world.borrow_mut();
+            world.envoy = limits.envoy;
+            world.trace.created(limits.trace);
+        }
+        let guest = Guest::new(Shared::clone(world), Rc::clone(plugin), limits.of_store());
+        let mut store = Store::new(module.module().engine(), guest);
         store.limiter(|guest| &mut guest.limits);
-        store.set_fuel(limits.fuel).map_err(|error| error.to_string())?;
-        let instance = module
+        limits.arm(&mut store).map_err(|error| error.to_string())?;
+        let (instance, memory) = module
             .instantiate(&mut store)
-            .map_err(|error| format!("Failed to initialize Wasm code: {}", told(&error, limits)))?;
-        let memory = instance.get_memory(&mut store, "memory").ok_or("Wasm module is missing memory.")?;
+            .map_err(|error| format!("Failed to create new Wasm instance: {}", told(&error, limits)))?;
         let allocator = ["malloc", "proxy_on_memory_allocate"]
             .into_iter()
             .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
@@ -80,7 +82,7 @@ impl Instance {
     }
 
     /// One callback for a context; `None` where the module doesn't have it.
-    fn call<P: WasmParams, R: WasmResults>(
+    fn call<P: WasmParams + Numbers, R: WasmResults + Numbers>(
         &mut self,
         context: u32,
         callback: &str,
@@ -90,11 +92,23 @@ impl Instance {
         let Ok(function) = self.instance.get_typed_func::<P, R>(&mut self.store, callback) else { return Ok(None) };
         let trap = |message| Trap { callback: callback.to_owned(), message };
         let guest = self.store.data_mut();
-        (guest.context, guest.effective) = (context, None);
-        self.store.set_fuel(self.limits.fuel).map_err(|error| trap(error.to_string()))?;
+        (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
+        self.limits.arm(&mut self.store).map_err(|error| trap(error.to_string()))?;
+        let world = Shared::clone(&self.store.data().world);
+        world.borrow_mut().trace.called(callback, &arguments);
         let answer = function.call(&mut self.store, arguments);
         self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
-        answer.map(Some).map_err(|error| trap(told(&error, self.limits)))
+        match answer {
+            Ok(answer) => {
+                world.borrow_mut().trace.returned(callback, &answer);
+                Ok(Some(answer))
+            }
+            Err(error) => {
+                let message = told(&error, self.limits);
+                world.borrow_mut().trace.trapped(callback, &message);
+                Err(trap(message))
+            }
+        }
     }
 }
 
@@ -166,7 +180,10 @@ impl Filter for Instance {
         guest.answer = Some(answer);
         let arguments = (ROOT, token, headers, body, trailers);
         let returned = self.call::<_, ()>(ROOT, "proxy_on_http_call_response", arguments).map(drop);
-        self.store.data_mut().answer = None;
+        let guest = self.store.data_mut();
+        guest.answer = None;
+        // The code stays for later answers, the text doesn't.
+        guest.status.1.clear();
         returned
     }
 
@@ -185,6 +202,9 @@ fn told(error: &wasmtime::Error, limits: Limits) -> String {
     let what = match error.downcast_ref::<Fault>() {
         Some(Fault::OutOfFuel) => {
             format!("more than {} units of fuel in one callback; in Envoy it would block its worker", limits.fuel)
+        }
+        Some(Fault::Interrupt) => {
+            format!("more than {} s in one callback; in Envoy it would block its worker", limits.time.as_secs())
         }
         Some(fault) => fault.to_string(),
         None => error.root_cause().to_string(),

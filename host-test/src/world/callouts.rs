@@ -36,10 +36,19 @@ impl Answer {
         }
     }
 
-    /// The first value of a name in a map.
-    pub fn value(&self, map: u32, name: &[u8]) -> Option<Vec<u8>> {
-        let found = self.map(map).iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
-        found.map(|(_, value)| value.clone())
+    /// The body, where there was an answer at all.
+    pub fn body(&self) -> Result<&[u8], Status> {
+        if self.headers.is_empty() { Err(Status::NotFound) } else { Ok(&self.body) }
+    }
+
+    /// The first value of a name in a map. A map without a line isn't there.
+    pub fn value(&self, map: u32, name: &[u8]) -> Result<Vec<u8>, Status> {
+        let lines = self.map(map);
+        if lines.is_empty() {
+            return Err(Status::BadArgument);
+        }
+        let found = lines.iter().find(|(candidate, _)| candidate.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| value.clone()).ok_or(Status::NotFound)
     }
 
     /// All lines of a map, serialised.
@@ -93,11 +102,12 @@ impl Callouts {
         // The last answer is given to every further call.
         let answer = answers.get(*received).or(answers.last());
         *received += 1;
+        let made = self.made.entry(vm).or_default();
+        // A call that fails at once has used its token up.
+        *made += 1;
         let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
             return Err(Status::InternalFailure);
         };
-        let made = self.made.entry(vm).or_default();
-        *made += 1;
         let token = *made * 4;
         let timeout = u64::from(timeout_ms) * MILLISECOND;
         let after = match answer.trouble {
@@ -136,8 +146,7 @@ fn answered(answer: &CalloutAnswer) -> Answer {
     match answer.trouble {
         Some(Trouble::Refused) => plain(
             "503",
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
-             transport failure reason: delayed connect error: Connection refused",
+            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
         ),
         Some(Trouble::Reset) => plain(
             "503",
@@ -147,6 +156,13 @@ fn answered(answer: &CalloutAnswer) -> Answer {
         _ => {
             let mut headers = vec![(b":status".to_vec(), answer.status.to_string().into_bytes())];
             headers.extend(lines(&answer.headers));
+            // What a server and Envoy's own client add.
+            let took = answer.after.0 / MILLISECOND;
+            for (name, value) in
+                [("content-length", answer.body.0.len() as u64), ("x-envoy-upstream-service-time", took)]
+            {
+                headers.push((name.as_bytes().to_vec(), value.to_string().into_bytes()));
+            }
             Answer { headers, body: answer.body.0.clone(), trailers: lines(&answer.trailers), status: None }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{headers::Headers, reply::Reply, status::Status};
+use super::{filter_state::Declared, headers::Headers, reply::Reply, status::Status};
 
 /// Which of the two messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +60,10 @@ pub struct Exchange {
     pub closed: bool,
     /// By the name that the filter gave, its parts joined by NUL; Envoy puts `wasm.` in front.
     pub filter_state: HashMap<Vec<u8>, Vec<u8>>,
+    pub declared: Declared,
+    /// Bytes of the request's body that came in, and of the response's that went out.
+    pub received: u64,
+    pub sent: u64,
     /// Whether a later filter has changed the route.
     pub rerouted: bool,
     /// When the request began, in nanoseconds since the epoch.
@@ -85,6 +89,8 @@ pub struct Half {
     pub body: Option<Vec<u8>>,
     pub trailers: Option<Headers>,
     pub trailers_open: bool,
+    /// Whether this filter made the trailers, which then stay within its reach.
+    pub trailers_made: bool,
 }
 
 impl Exchange {
@@ -98,6 +104,9 @@ impl Exchange {
             resumed: [false; 2],
             closed: false,
             filter_state: HashMap::new(),
+            declared: Declared::default(),
+            received: 0,
+            sent: 0,
             rerouted: false,
             began,
             details: None,

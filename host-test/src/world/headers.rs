@@ -1,7 +1,7 @@
 //! A header map as Envoy keeps it.
 //!
 //! 1. Pseudo-headers stand before all others; within each block the order is that of insertion.
-//! 2. Names are in lower case, and `host` is `:authority`.
+//! 2. Names are in lower case, and a request's `host` is its `:authority`.
 //! 3. A second line of an "inline" header is joined to the first by a comma; other names repeat.
 //! 4. Replacing removes every line of the name and appends one at the end of its block.
 
@@ -42,20 +42,20 @@ impl Headers {
 
     /// The first value of a name.
     pub fn get(&self, name: &[u8]) -> Option<&[u8]> {
-        let name = normalised(name);
+        let name = self.normalised(name);
         self.lines.iter().find(|(candidate, _)| *candidate == name).map(|(_, value)| value.as_slice())
     }
 
     /// All values of a name, joined by commas, as CEL sees them.
     pub fn joined(&self, name: &[u8]) -> Option<Vec<u8>> {
-        let name = normalised(name);
+        let name = self.normalised(name);
         let values: Vec<&[u8]> =
             self.lines.iter().filter(|(candidate, _)| *candidate == name).map(|(_, value)| value.as_slice()).collect();
         (!values.is_empty()).then(|| values.join(&b','))
     }
 
     pub fn add(&mut self, name: &[u8], value: &[u8]) {
-        let name = normalised(name);
+        let name = self.normalised(name);
         if self.inline.names().iter().any(|inline| inline.as_bytes() == name)
             && let Some((_, present)) = self.lines.iter_mut().find(|(candidate, _)| *candidate == name)
         {
@@ -77,7 +77,7 @@ impl Headers {
     }
 
     pub fn remove(&mut self, name: &[u8]) {
-        let name = normalised(name);
+        let name = self.normalised(name);
         self.lines.retain(|(candidate, _)| *candidate != name);
     }
 
@@ -89,15 +89,15 @@ impl Headers {
         }
     }
 
+    fn normalised(&self, name: &[u8]) -> Vec<u8> {
+        let name = name.to_ascii_lowercase();
+        if name == b"host" && self.inline == Inline::Request { b":authority".to_vec() } else { name }
+    }
+
     /// The bytes of all names and values; what Envoy calls the size of a map.
     pub fn size(&self) -> usize {
         self.lines.iter().map(|(name, value)| name.len() + value.len()).sum()
     }
-}
-
-fn normalised(name: &[u8]) -> Vec<u8> {
-    let name = name.to_ascii_lowercase();
-    if name == b"host" { b":authority".to_vec() } else { name }
 }
 
 impl Inline {

@@ -3,9 +3,10 @@
 //! 1. A map is reachable while its message is held by this filter: from its callback until the
 //!    callback returns Continue or the stream is resumed. Afterwards it is gone.
 //! 2. All lines of a map that is gone are an empty list, not an error; every other call is.
-//! 3. In the last body callback of a message, trailers come into being when they are first written.
+//! 3. In the last body callback of a message, trailers come into being when they are first written, and
+//!    stay within reach until the stream ends, although they went on.
 //! 4. When the access log is written, the request's headers and the response's headers and trailers
-//!    can be read; the request's trailers can't, and nothing can be written.
+//!    can be read; the request's trailers are never found, and nothing can be written.
 
 use super::{
     exchange::{Exchange, Phase, Side},
@@ -42,13 +43,16 @@ impl Exchange {
         let (headers, open) = match map {
             Map::Headers(side) => (&self.half(side).headers, self.half(side).headers_open || log),
             Map::Trailers(side) => {
-                (&self.half(side).trailers, self.half(side).trailers_open || (log && side == Side::Response))
+                let half = self.half(side);
+                (&half.trailers, half.trailers_open || half.trailers_made && !log || log && side == Side::Response)
             }
+            Map::Callout(_) if log => return Err(Status::NotFound),
             Map::Callout(_) => return Err(Status::BadArgument),
         };
         match headers {
             Some(headers) if open => Ok(headers),
             None if log && open => Err(Status::NotFound),
+            _ if log && matches!(map, Map::Trailers(_)) => Err(Status::NotFound),
             _ => Err(Status::BadArgument),
         }
     }
@@ -59,10 +63,11 @@ impl Exchange {
             && self.end_of_stream
         {
             let half = self.half_mut(side);
-            half.trailers_open = true;
+            half.trailers_made = true;
             half.trailers.get_or_insert_with(|| Headers::trailers(side));
         }
-        if self.phase == Phase::Log {
+        let made = matches!(map, Map::Trailers(side) if self.half(side).trailers_made);
+        if self.phase == Phase::Log && !made {
             return Err(Status::BadArgument);
         }
         let (headers, open) = match map {
@@ -72,7 +77,7 @@ impl Exchange {
             }
             Map::Trailers(side) => {
                 let half = self.half_mut(side);
-                (&mut half.trailers, half.trailers_open)
+                (&mut half.trailers, half.trailers_open || made)
             }
             Map::Callout(_) => return Err(Status::BadArgument),
         };
@@ -149,7 +154,7 @@ mod tests {
         exchange.phase = Phase::Log;
         exchange.request.trailers = Some(Headers::default());
         assert_eq!(exchange.value(REQUEST, b"a"), Ok(b"\xff".as_slice()));
-        assert_eq!(exchange.value(TRAILERS, b"a"), Err(Status::BadArgument));
+        assert_eq!(exchange.value(TRAILERS, b"a"), Err(Status::NotFound));
         assert_eq!(exchange.value(Map::Headers(Side::Response), b"a"), Err(Status::NotFound));
         assert_eq!(exchange.remove(REQUEST, b"a"), Err(Status::BadArgument));
     }

@@ -3,7 +3,8 @@
 //! 1. A name gives one stat, however often it is defined; every definition gives a new id.
 //! 2. Ids belong to a VM and tell the kind by their two low bits: counters 4, 8, …, gauges 5, 9, …,
 //!    histograms 6, 10, ….
-//! 3. A counter grows only, and recording on it adds; a histogram is only recorded on.
+//! 3. A counter grows only, and recording on it adds; a histogram is only recorded on. Values are 64
+//!    bits without a sign, and wrap.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -20,6 +21,14 @@ impl Kind {
     pub fn from_number(number: u32) -> Option<Self> {
         [Self::Counter, Self::Gauge, Self::Histogram].into_iter().find(|kind| *kind as u32 == number)
     }
+}
+
+/// The name of a stat as the proxy shows it: without dots at its end, and each byte a letter where it isn't
+/// text.
+pub fn name(bytes: &[u8]) -> String {
+    let name =
+        std::str::from_utf8(bytes).map_or_else(|_| bytes.iter().copied().map(char::from).collect(), ToOwned::to_owned);
+    name.trim_end_matches('.').to_owned()
 }
 
 /// The stats of the process; without `wasmcustom.` in front of their names.
@@ -60,7 +69,7 @@ impl Defined {
             Kind::Counter if by <= 0 => Err(Status::BadArgument),
             Kind::Histogram => Err(Status::BadArgument),
             _ => {
-                *value = value.saturating_add(by);
+                *value = value.wrapping_add(by);
                 Ok(())
             }
         }
@@ -68,9 +77,9 @@ impl Defined {
 
     pub fn record(&self, metrics: &mut Metrics, id: u32, amount: u64) -> Result<(), Status> {
         let (kind, value) = self.find(metrics, id).map_err(|_| Status::NotFound)?;
-        let amount = i64::try_from(amount).unwrap_or(i64::MAX);
+        let amount = amount.cast_signed();
         match kind {
-            Kind::Counter => *value = value.saturating_add(amount),
+            Kind::Counter => *value = value.wrapping_add(amount),
             Kind::Gauge | Kind::Histogram => *value = amount,
         }
         Ok(())
@@ -120,6 +129,12 @@ mod tests {
         assert_eq!(defined.get(&mut metrics, gauge), Ok(u64::MAX));
         assert_eq!(defined.record(&mut metrics, histogram, 1), Ok(()));
         assert_eq!(defined.get(&mut metrics, histogram), Err(Status::BadArgument));
+    }
+
+    #[test]
+    fn a_name_loses_its_last_dots_and_keeps_its_bytes() {
+        assert_eq!(name(b"a..b.."), "a..b");
+        assert_eq!(name(b"a\xff"), "a\u{ff}");
     }
 
     #[test]

@@ -10,6 +10,9 @@ pub mod body;
 pub mod callouts;
 pub mod clock;
 pub mod exchange;
+pub mod filter_state;
+pub mod foreign;
+pub mod head;
 pub mod headers;
 pub mod logs;
 pub mod maps;
@@ -19,12 +22,14 @@ pub mod plugin;
 pub mod properties;
 pub mod protobuf;
 pub mod proxy;
+pub mod queues;
 pub mod random;
 pub mod reply;
 pub mod status;
 pub mod store;
 pub mod stream;
 pub mod timers;
+pub mod trace;
 pub mod value;
 pub mod wire;
 
@@ -42,10 +47,12 @@ pub use self::{
     logs::Logs,
     metrics::Metrics,
     plugin::Plugin,
+    queues::Queues,
     random::Random,
     status::Status,
     store::Store,
     timers::Timers,
+    trace::Trace,
 };
 use crate::scenario::{Given, Scenario};
 
@@ -57,9 +64,13 @@ pub type Shared = Rc<RefCell<World>>;
 pub struct World {
     pub clock: Clock,
     pub store: Store,
+    pub queues: Queues,
     pub metrics: Metrics,
     pub logs: Logs,
     pub random: Random,
+    pub trace: Trace,
+    /// The minor version of Envoy 1 that is played.
+    pub envoy: u32,
     pub given: Given,
     /// The bytes of `vm_config.configuration`.
     pub vm_configuration: Vec<u8>,

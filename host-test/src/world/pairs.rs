@@ -51,7 +51,7 @@ fn read(bytes: &[u8]) -> Option<Pairs> {
         rest = after;
         pairs.push((name.to_vec(), value.to_vec()));
     }
-    Some(pairs)
+    rest.is_empty().then_some(pairs)
 }
 
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {
@@ -88,5 +88,7 @@ mod tests {
         let mut unended = written(&vec![(b"a".to_vec(), b"b".to_vec())]);
         *unended.last_mut().unwrap() = b'x';
         assert!(deserialise(&unended).is_empty());
+        let longer = [written(&vec![(b"a".to_vec(), b"b".to_vec())]), b"more".to_vec()].concat();
+        assert!(deserialise(&longer).is_empty());
     }
 }

@@ -10,8 +10,10 @@
 use super::{
     Plugin, World,
     exchange::{Exchange, Phase, Side},
+    head,
     headers::Headers,
     protobuf,
+    reply::grpc_of,
     status::Status,
     value::Value,
 };
@@ -20,6 +22,11 @@ use crate::scenario::Place;
 impl World {
     /// The property at a path whose parts are joined by NUL.
     pub fn property(&self, plugin: &Plugin, exchange: Option<&Exchange>, path: &[u8]) -> Result<Vec<u8>, Status> {
+        // A NUL at the end ends the last part, and no part at all is null.
+        let path = path.strip_suffix(&[0]).unwrap_or(path);
+        if path.is_empty() {
+            return Err(Status::SerializationFailure);
+        }
         let mut parts = path.split(|byte| *byte == 0);
         let first = parts.next().unwrap_or_default();
         let mut value = self.root(plugin, exchange, first).ok_or(Status::NotFound)?;
@@ -44,40 +51,51 @@ impl World {
             b"plugin_vm_id" => return Some(Value::text(&*plugin.vm_id)),
             _ => {}
         }
+        if name == b"xds" {
+            return Some(self.xds(exchange));
+        }
         let exchange = exchange?;
         Some(match name {
             b"request" => Value::Opaque(request(exchange, self.clock.now())),
             b"response" => Value::Opaque(response(exchange)),
             b"source" => address("127.0.0.1:40000", 40000),
             b"destination" => address("127.0.0.1:10000", 10000),
-            b"upstream" => match exchange.response.headers {
-                Some(_) => address("127.0.0.1:20000", 20000),
-                None => Value::Opaque(Vec::new()),
-            },
+            b"upstream" => Value::Opaque(if exchange.answered() { upstream() } else { Vec::new() }),
             b"connection_id" => Value::Integer(exchange.connection),
             b"connection" => Value::Opaque(vec![
                 (b"id".to_vec(), Value::Integer(exchange.connection)),
                 (b"mtls".to_vec(), Value::Bool(false)),
                 (b"requested_server_name".to_vec(), Value::text("")),
             ]),
-            b"xds" => self.xds(exchange),
+            b"metadata" => metadata(&Place::default()),
+            b"filter_state" => Value::Opaque(exchange.filter_state_fields()),
             _ => Value::Bytes(exchange.filter_state.get(name)?.clone()),
         })
     }
 
-    fn xds(&self, exchange: &Exchange) -> Value {
+    /// Without a stream, only the node is known.
+    fn xds(&self, exchange: Option<&Exchange>) -> Value {
+        let Some(exchange) = exchange else { return Value::Opaque(vec![(b"node".to_vec(), node())]) };
         let route = self.route(exchange);
         let host = &self.given.virtual_host;
         // A virtual host can't be without a name.
         let host_name = if host.name.is_empty() { "default" } else { &host.name };
-        Value::Opaque(vec![
+        let mut fields = vec![
             (b"route_name".to_vec(), Value::text(&*route.name)),
             (b"route_metadata".to_vec(), metadata(route)),
             (b"virtual_host_name".to_vec(), Value::text(host_name)),
             (b"virtual_host_metadata".to_vec(), metadata(host)),
             (b"cluster_name".to_vec(), Value::text("upstream")),
+            (b"cluster_metadata".to_vec(), metadata(&Place::default())),
+            (b"listener_metadata".to_vec(), metadata(&Place::default())),
             (b"listener_direction".to_vec(), Value::Integer(0)),
-        ])
+            (b"filter_chain_name".to_vec(), Value::text("")),
+            (b"node".to_vec(), node()),
+        ];
+        if exchange.answered() {
+            fields.push((b"upstream_host_metadata".to_vec(), Value::Null));
+        }
+        Value::Opaque(fields)
     }
 }
 
@@ -87,10 +105,42 @@ impl Exchange {
     }
 }
 
+impl Exchange {
+    /// Whether the upstream began to respond.
+    fn answered(&self) -> bool {
+        self.response.headers.is_some() && self.details.as_deref() == Some("via_upstream")
+    }
+}
+
+fn upstream() -> Vec<(Vec<u8>, Value)> {
+    let fields = [
+        ("address", Value::text("127.0.0.1:20000")),
+        ("port", Value::Integer(20000)),
+        ("local_address", Value::text("127.0.0.1:30000")),
+        ("transport_failure_reason", Value::text("")),
+        ("request_attempt_count", Value::Integer(1)),
+        ("cx_pool_ready_duration", Value::Integer(0)),
+    ];
+    fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value)).collect()
+}
+
+/// Envoy's `Node`: what scenarios say of it is nothing.
+fn node() -> Value {
+    let fields = ["id", "cluster", "user_agent_name"].into_iter();
+    let fields = fields
+        .map(|name| (name.as_bytes().to_vec(), Value::text(if name == "user_agent_name" { "envoy" } else { "" })));
+    // Field 6 is `user_agent_name`.
+    Value::Message(b"2\x05envoy".to_vec(), fields.collect())
+}
+
 fn metadata(place: &Place) -> Value {
     let namespaces =
         place.metadata.iter().map(|(name, fields)| (name.clone().into_bytes(), Value::object(fields))).collect();
-    Value::Message(protobuf::metadata(&place.metadata), vec![(b"filter_metadata".to_vec(), Value::Map(namespaces))])
+    let fields = vec![
+        (b"filter_metadata".to_vec(), Value::Map(namespaces)),
+        (b"typed_filter_metadata".to_vec(), Value::Map(Vec::new())),
+    ];
+    Value::Message(protobuf::metadata(&place.metadata), fields)
 }
 
 fn address(address: &str, port: u64) -> Value {
@@ -103,15 +153,16 @@ fn request(exchange: &Exchange, now: u64) -> Vec<(Vec<u8>, Value)> {
     let mut fields = vec![
         (b"time".to_vec(), Value::Integer(exchange.began)),
         (b"protocol".to_vec(), Value::text(if exchange.http2 { "HTTP/2" } else { "HTTP/1.1" })),
-        (b"size".to_vec(), Value::Integer(size(half.headers.as_ref()))),
     ];
     if log {
         fields.push((b"duration".to_vec(), Value::Integer(now.saturating_sub(exchange.began))));
     }
     let headers = half.headers.as_ref().filter(|_| half.headers_open || log);
+    fields.push((b"size".to_vec(), Value::Integer(announced(headers).unwrap_or(exchange.received))));
     fields.push((b"headers".to_vec(), map(headers)));
+    let bytes = headers.map_or(0, Headers::size) as u64 + exchange.received;
+    fields.push((b"total_size".to_vec(), Value::Integer(bytes)));
     let Some(headers) = headers else { return fields };
-    fields.push((b"total_size".to_vec(), Value::Integer(size(Some(headers)) + headers.size() as u64)));
     for (field, header) in [
         ("path", ":path"),
         ("host", ":authority"),
@@ -138,15 +189,30 @@ fn request(exchange: &Exchange, now: u64) -> Vec<(Vec<u8>, Value)> {
 fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let half = exchange.half(Side::Response);
     let log = exchange.phase == Phase::Log;
+    let headers = half.headers.as_ref().filter(|_| half.headers_open || log);
+    let trailers = half.trailers.as_ref().filter(|_| half.trailers_open || log);
+    let bytes = headers.map_or(0, Headers::size) + trailers.map_or(0, Headers::size);
+    let flags = match exchange.flags {
+        0 => head::flags(exchange.details.as_deref().unwrap_or_default()),
+        left => left,
+    };
     let mut fields = vec![
-        (b"flags".to_vec(), Value::Integer(exchange.flags)),
-        (b"headers".to_vec(), map(half.headers.as_ref().filter(|_| half.headers_open || log))),
-        (b"trailers".to_vec(), map(half.trailers.as_ref().filter(|_| half.trailers_open || log))),
+        (b"size".to_vec(), Value::Integer(exchange.sent)),
+        (b"total_size".to_vec(), Value::Integer(exchange.sent + bytes as u64)),
+        (b"flags".to_vec(), Value::Integer(flags)),
+        (b"headers".to_vec(), map(headers)),
+        (b"trailers".to_vec(), map(trailers)),
     ];
-    let code =
-        half.headers.as_ref().and_then(|headers| std::str::from_utf8(headers.get(b":status")?).ok()?.parse().ok());
-    if let Some(code) = code {
-        fields.push((b"code".to_vec(), Value::Integer(code)));
+    if let Some(code) = half.headers.as_ref().and_then(head::status) {
+        fields.push((b"code".to_vec(), Value::Integer(code.into())));
+        let status = |lines: Option<&Headers>| std::str::from_utf8(lines?.get(b"grpc-status")?).ok()?.parse().ok();
+        let told = status(trailers).or_else(|| status(headers));
+        let told = told.unwrap_or_else(|| grpc_of(code.into()).into());
+        fields.push((b"grpc_status".to_vec(), Value::Integer(told)));
+    }
+    let ended = exchange.end_of_stream && !matches!(exchange.phase, Phase::Headers(Side::Request)) || log;
+    if exchange.answered() && ended {
+        fields.push((b"backend_latency".to_vec(), Value::Integer(0)));
     }
     if let Some(details) = &exchange.details {
         fields.push((b"code_details".to_vec(), Value::text(&**details)));
@@ -155,9 +221,8 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
 }
 
 /// The announced length of a message's body.
-fn size(headers: Option<&Headers>) -> u64 {
-    let length = headers.and_then(|headers| headers.get(b"content-length"));
-    length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok()).unwrap_or(0)
+fn announced(headers: Option<&Headers>) -> Option<u64> {
+    std::str::from_utf8(headers?.get(b"content-length")?).ok()?.parse().ok()
 }
 
 fn map(headers: Option<&Headers>) -> Value {
@@ -169,7 +234,7 @@ fn map(headers: Option<&Headers>) -> Value {
             fields.push((name.clone(), Value::Bytes(joined)));
         }
     }
-    Value::Map(fields)
+    Value::Headers(fields)
 }
 
 #[cfg(test)]

@@ -1,4 +1,5 @@
-//! JSON → `google.protobuf.Struct` and `envoy.config.core.v3.Metadata`, in their wire format.
+//! JSON → `google.protobuf.Struct` and `envoy.config.core.v3.Metadata`, in their wire format; and the
+//! fields of messages that a filter wrote.
 //!
 //! 1. Numbers are doubles.
 //! 2. Envoy's YAML loader turns a number that is no integer into a *string*: `1.5` arrives as `"1.5"`.
@@ -96,6 +97,73 @@ fn varint(out: &mut Vec<u8>, mut number: u64) {
     out.push(number as u8);
 }
 
+/// A field of a message that others wrote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+/// The fields of a message by their numbers; `None` where it can't be read.
+pub fn fields(mut message: &[u8]) -> Option<Vec<(u64, Field<'_>)>> {
+    let mut fields = Vec::new();
+    while !message.is_empty() {
+        let (tag, rest) = read_varint(message)?;
+        let (field, rest) = match tag & 7 {
+            VARINT => read_varint(rest).map(|(number, rest)| (Field::Number(number), rest))?,
+            FIXED64 => {
+                let (bytes, rest) = rest.split_first_chunk()?;
+                (Field::Number(u64::from_le_bytes(*bytes)), rest)
+            }
+            LENGTH => {
+                let (length, rest) = read_varint(rest)?;
+                let (bytes, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+                (Field::Bytes(bytes), rest)
+            }
+            5 => {
+                let (bytes, rest) = rest.split_first_chunk()?;
+                (Field::Number(u32::from_le_bytes(*bytes).into()), rest)
+            }
+            _ => return None,
+        };
+        if tag >> 3 == 0 {
+            return None;
+        }
+        fields.push((tag >> 3, field));
+        message = rest;
+    }
+    Some(fields)
+}
+
+/// The last value of a field of bytes; nothing where it is missing.
+pub fn text<'a>(fields: &[(u64, Field<'a>)], number: u64) -> &'a [u8] {
+    let found = fields.iter().rev().find_map(|(field, value)| match value {
+        Field::Bytes(bytes) if *field == number => Some(*bytes),
+        _ => None,
+    });
+    found.unwrap_or_default()
+}
+
+/// The last value of a field of numbers; 0 where it is missing.
+pub fn number(fields: &[(u64, Field<'_>)], number: u64) -> u64 {
+    let found = fields.iter().rev().find_map(|(field, value)| match value {
+        Field::Number(value) if *field == number => Some(*value),
+        _ => None,
+    });
+    found.unwrap_or_default()
+}
+
+fn read_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let mut value = 0_u64;
+    for (index, byte) in bytes.iter().enumerate().take(10) {
+        value |= u64::from(byte & 0x7f) << (7 * index);
+        if byte & 0x80 == 0 {
+            return Some((value, bytes.get(index + 1..)?));
+        }
+    }
+    None
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,5 +190,14 @@ mod tests {
     fn lengths_above_127_take_two_bytes() {
         let bytes = encoded(&serde_json::json!("x".repeat(200)));
         assert_eq!(&bytes[..3], b"\x1a\xc8\x01");
+    }
+
+    #[test]
+    fn fields_are_read_by_number_and_garbage_is_refused() {
+        let read = fields(b"\x0a\x01a\x10\x01\x0a\x01b").unwrap();
+        assert_eq!((text(&read, 1), number(&read, 2), number(&read, 3)), (b"b".as_slice(), 1, 0));
+        for garbage in [b"garbage".as_slice(), b"\x0a\x05a", b"\x00\x01", b"\x80"] {
+            assert_eq!(fields(garbage), None, "{garbage:?}");
+        }
     }
 }

@@ -74,7 +74,7 @@ impl Reply {
 }
 
 /// gRPC's `http-grpc-status-mapping.md`.
-fn grpc_of(status: u32) -> u32 {
+pub fn grpc_of(status: u32) -> u32 {
     match status {
         400 => 13,
         401 => 16,

@@ -15,6 +15,8 @@ pub enum Value {
     Double(f64),
     Bool(bool),
     Map(Vec<(Vec<u8>, Value)>),
+    /// A map whose names are found in any case.
+    Headers(Vec<(Vec<u8>, Value)>),
     List(Vec<Value>),
     /// A message with the fields that can be asked for by name.
     Message(Vec<u8>, Vec<(Vec<u8>, Value)>),
@@ -49,6 +51,9 @@ impl Value {
     /// The value one step further down a path.
     pub fn field(self, name: &[u8]) -> Option<Self> {
         match self {
+            Self::Headers(fields) => {
+                fields.into_iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+            }
             Self::Map(fields) | Self::Message(_, fields) | Self::Opaque(fields) => {
                 fields.into_iter().find(|(candidate, _)| candidate == name).map(|(_, value)| value)
             }
@@ -62,7 +67,7 @@ impl Value {
             Self::Integer(number) => number.to_le_bytes().to_vec(),
             Self::Double(number) => number.to_le_bytes().to_vec(),
             Self::Bool(flag) => vec![u8::from(*flag)],
-            Self::Map(fields) => {
+            Self::Map(fields) | Self::Headers(fields) => {
                 let encoded: Vec<_> =
                     fields.iter().map(|(name, value)| Ok((name, value.encode()?))).collect::<Result<_, Status>>()?;
                 pairs::serialise(encoded.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))

@@ -22,17 +22,17 @@ pub fn request(request: &Request, http2: bool) -> Headers {
     for (name, value) in pseudo {
         headers.add(name.as_bytes(), value.as_bytes());
     }
-    // Over HTTP/2 a cookie may come in crumbs, which the codec joins (RFC 9113 §8.2.3).
+    // Over HTTP/2 a cookie may come in crumbs, which the codec joins behind all lines (RFC 9113 §8.2.3).
     let crumb = |name: &str| http2 && name == "cookie";
     for (name, value) in request.headers.0.iter().filter(|(name, _)| !crumb(name)) {
         headers.add(name.as_bytes(), &value.0);
     }
+    frame(&mut headers, request.body.as_ref(), request.more, http2);
     let crumbs: Vec<&[u8]> =
         request.headers.0.iter().filter(|(name, _)| crumb(name)).map(|(_, value)| value.0.as_slice()).collect();
     if !crumbs.is_empty() {
         headers.add(b"cookie", &crumbs.join(b"; ".as_slice()));
     }
-    frame(&mut headers, request.body.as_ref(), request.more, http2);
     sanitise(&mut headers);
     if headers.get(b"x-forwarded-proto").is_none() {
         headers.add(b"x-forwarded-proto", b"http");

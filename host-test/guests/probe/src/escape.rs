@@ -27,10 +27,23 @@ pub fn pairs(bytes: &[u8]) -> String {
     read(bytes).unwrap_or_else(|| quoted(bytes))
 }
 
+/// The same in the order of the text, for maps that have none.
+pub fn sorted_pairs(bytes: &[u8]) -> String {
+    let Some(shown) = list(bytes) else { return quoted(bytes) };
+    let mut shown: Vec<String> = shown;
+    shown.sort();
+    format!("{} {}", shown.len(), shown.join(" ")).trim_end().to_owned()
+}
+
 fn read(bytes: &[u8]) -> Option<String> {
+    let shown = list(bytes)?;
+    Some(format!("{} {}", shown.len(), shown.join(" ")).trim_end().to_owned())
+}
+
+fn list(bytes: &[u8]) -> Option<Vec<String>> {
     let (count, mut lengths) = number(bytes)?;
     let mut rest = lengths.get(count.checked_mul(8)?..)?;
-    let mut out = count.to_string();
+    let mut out = Vec::new();
     for _ in 0..count {
         let (name, after) = number(lengths)?;
         let (value, after) = number(after)?;
@@ -38,7 +51,7 @@ fn read(bytes: &[u8]) -> Option<String> {
         let (name, after) = text(rest, name)?;
         let (value, after) = text(after, value)?;
         rest = after;
-        out.push_str(&format!(" {}={}", quoted(name).trim_matches('"'), quoted(value)));
+        out.push(format!("{}={}", quoted(name).trim_matches('"'), quoted(value)));
     }
     rest.is_empty().then_some(out)
 }
@@ -69,5 +82,7 @@ mod tests {
         assert_eq!(pairs(&pair), r#"1 a="bc""#);
         assert_eq!(pairs(b"no"), r#""no""#);
         assert_eq!(pairs(&[0; 4]), "0");
+        let two = [&[2, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0][..], b"b\0\0a\0\0"].concat();
+        assert_eq!((pairs(&two), sorted_pairs(&two)), (r#"2 b="" a="""#.into(), r#"2 a="" b="""#.into()));
     }
 }

@@ -20,7 +20,8 @@
 //!    line `name first` begins every line of the log with `first `.
 //! 5. Each statement logs a line, `callback words -> status result`. A result is `"text"` with `\xNN`
 //!    for what isn't printable, `null` for a null pointer, or a number. What the host left untouched
-//!    isn't shown. With `~` before the statement the line tells only how long a result is.
+//!    isn't shown. With `~` before the statement the line tells only how long a result is, with `~~` only that
+//!    there is one.
 //! 6. The numbers of compare-and-swap and of queues belong to a whole proxy. They are shown as `new`,
 //!    then as the growth since the last one (`+1`), and written as `$cas`, `$cas+1`, `$queue`.
 //! 7. A script that can't be read refuses the configuration. One in the VM's configuration runs from

@@ -16,7 +16,7 @@ pub const STATEMENTS: &[(&str, usize, &str)] = &[
     ("set_buffer_bytes", 4, "set_buffer"),
     // A path is one word for each segment; `set_property PATH VALUE` has it in one word, split by \x00.
     ("get_property", 0, ""), ("set_property", 2, ""),
-    // As pairs are read: for properties that are maps or lists.
+    // For properties that are maps or lists, in the order of the alphabet: maps have none.
     ("get_property_map", 0, ""),
     // `KEY`, `KEY VALUE CAS`.
     ("get_shared_data", 1, "get_data"), ("set_shared_data", 3, "set_data"),
@@ -94,8 +94,10 @@ pub struct Statement {
     /// The long name.
     pub name: &'static str,
     pub arguments: Vec<Vec<u8>>,
-    /// Whether its result is hidden.
+    /// Whether only the length of its result is told.
     pub masked: bool,
+    /// Whether not even that is.
+    pub hidden: bool,
 }
 
 impl Group {
@@ -235,14 +237,15 @@ fn statement(words: &[Word]) -> Result<Statement, String> {
     let text = words.iter().map(|(written, _)| written.as_str()).collect::<Vec<_>>().join(" ");
     let mut words = words.iter();
     let first = words.next().map(|(written, _)| written.as_str()).unwrap_or_default();
-    let (masked, name) = first.strip_prefix('~').map_or((false, first), |name| (true, name));
+    let (hidden, name) = first.strip_prefix("~~").map_or((false, first), |name| (true, name));
+    let (masked, name) = name.strip_prefix('~').map_or((hidden, name), |name| (true, name));
     let known = STATEMENTS.iter().find(|(long, _, short)| *long == name || (!short.is_empty() && *short == name));
     let (name, fewest, _) = known.ok_or_else(|| format!("no statement is called `{name}`"))?;
     let arguments: Vec<Vec<u8>> = words.map(|(_, value)| value.clone()).collect();
     if arguments.len() < *fewest {
         return Err(format!("`{text}`: {name} has at least {fewest} arguments"));
     }
-    Ok(Statement { text, name, arguments, masked })
+    Ok(Statement { text, name, arguments, masked, hidden })
 }
 
 #[cfg(test)]
@@ -276,7 +279,8 @@ mod tests {
         assert_eq!(of(0).arguments, [b"0".to_vec(), b"a; b".to_vec(), b"\0\xff\"\\\n".to_vec()]);
         assert_eq!(of(1).arguments[2], b"xyxyxy");
         assert_eq!(of(1).text, r#"add 0 b "xy"*3"#);
-        assert!(of(2).masked && !of(1).masked);
+        assert!(of(2).masked && !of(2).hidden && !of(1).masked);
+        assert!(Script::parse("log: ~~done").unwrap().groups[0].statements[0].hidden);
     }
 
     #[test]

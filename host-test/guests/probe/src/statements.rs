@@ -1,7 +1,7 @@
 //! Statements → calls, and what they answered → text.
 
 use crate::{
-    escape::{pairs as shown_pairs, quoted},
+    escape::{pairs as shown_pairs, quoted, sorted_pairs},
     imports::*,
     script::Statement,
     state::{self, growth},
@@ -22,7 +22,7 @@ pub fn run(statement: &Statement) -> Result<String, End> {
         "return" => Err(End::Returned(arguments.number(0).unwrap_or_default() as u32)),
         name => {
             let answer = call(name, arguments).unwrap_or_else(|wrong| Answer::Text(format!("not called: {wrong}")));
-            Ok(answer.shown(statement.masked))
+            Ok(if statement.hidden { answer.hidden() } else { answer.shown(statement.masked) })
         }
     }
 }
@@ -37,6 +37,15 @@ enum Answer {
 }
 
 impl Answer {
+    /// The status, and whether there is more.
+    fn hidden(self) -> String {
+        let shown = self.shown(true);
+        match shown.split_once(' ') {
+            Some((status, _)) => format!("{status} something"),
+            None => shown,
+        }
+    }
+
     fn shown(self, masked: bool) -> String {
         let result = |status: u32, result: Option<String>| match result {
             None => status.to_string(),
@@ -54,7 +63,7 @@ impl Answer {
             Self::Number(status, number) => result(status, number),
             Self::Both(status, given, number) => {
                 let given = Self::Bytes(status, given, quoted).shown(masked);
-                if number.is_empty() { given } else { format!("{given} {number}") }
+                if number.is_empty() || masked { given } else { format!("{given} {number}") }
             }
             Self::Text(text) => text,
         }
@@ -237,7 +246,7 @@ fn call(name: &str, a: Arguments<'_>) -> Result<Answer, Wrong> {
         "get_property" | "get_property_map" => {
             let path = a.0.join(&0);
             let (path, path_size) = place(&path);
-            let show = if name == "get_property" { quoted } else { shown_pairs };
+            let show = if name == "get_property" { quoted } else { sorted_pairs };
             given(show, |value, size| unsafe { proxy_get_property(path, path_size, value, size) })
         }
         "set_property" => Answer::Status(unsafe { proxy_set_property(p0, s0, p1, s1) }),

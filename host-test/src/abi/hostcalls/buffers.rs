@@ -20,8 +20,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put_number(flags, 0)
         });
         proxy_set_buffer_bytes(|call, buffer: u32, start: u32, length: u32, data: u32, data_size: u32| {
-            let data = call.bytes(data, data_size)?;
+            body::writable(buffer, call.guest().stage == Stage::Configuring)?;
             let exchange = call.exchange()?;
+            let data = call.bytes(data, data_size)?;
             let set = exchange.borrow_mut().set_buffer(buffer, start, length, &data);
             Ok(set?)
         });
@@ -29,13 +30,25 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     Ok(())
 }
 
+/// The buffer of foreign functions. Without a body in hand it shows the configuration that was read last.
+const SCRATCH: u32 = 8;
+
 fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let guest = call.guest();
     if let (4, Some(answer)) = (buffer, &guest.answer) {
-        return Ok(answer.body.clone());
+        return Ok(answer.body()?.to_vec());
     }
+    let scratch = guest.scratch();
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
+    if buffer == SCRATCH {
+        let shown = exchange.map_or(Ok(None), |exchange| exchange.body_in_hand());
+        return Ok(shown.map_err(wasmtime::Error::msg)?.unwrap_or(scratch));
+    }
     let configuration = configuring.then(|| call.guest().plugin.configuration.clone());
-    Ok(call.world(|world| world.buffer(exchange.as_deref(), buffer, configuration.as_deref()))?)
+    let bytes = call.world(|world| world.buffer(exchange.as_deref(), buffer, configuration.as_deref()))?;
+    if body::is_configuration(buffer) {
+        call.guest().keep_scratch(bytes.clone());
+    }
+    Ok(bytes)
 }

@@ -13,7 +13,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_get_header_map_value(|call, map: u32, name: u32, name_size: u32, value: u32, value_size: u32| {
             let (map, name) = (Map::from_number(map)?, call.bytes(name, name_size)?);
             if let (Map::Callout(part), Some(answer)) = (map, &call.guest().answer) {
-                let found = answer.value(part, &name).ok_or(Status::NotFound)?;
+                let found = answer.value(part, &name)?;
                 return call.give(&found, value, value_size);
             }
             let exchange = call.exchange()?;
@@ -31,34 +31,35 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         });
         proxy_get_header_map_size(|call, map: u32, size: u32| {
             let mut bytes = 0;
-            edit(call, map, |exchange, map| { bytes = exchange.map_size(map)?; Ok(()) })?;
+            edit(call, Map::from_number(map)?, |exchange, map| { bytes = exchange.map_size(map)?; Ok(()) })?;
             call.put_number(size, u32::try_from(bytes).unwrap_or(u32::MAX))
         });
         proxy_set_header_map_pairs(|call, map: u32, lines: u32, lines_size: u32| {
-            let lines = pairs::deserialise(&call.bytes(lines, lines_size)?);
+            let (map, lines) = (Map::from_number(map)?, pairs::deserialise(&call.bytes(lines, lines_size)?));
             edit(call, map, |exchange, map| exchange.set_pairs(map, lines))
         });
         proxy_replace_header_map_value(|call, map: u32, name: u32, name_size: u32, value: u32, value_size: u32| {
+            let map = Map::from_number(map)?;
             let (name, value) = (call.bytes(name, name_size)?, call.bytes(value, value_size)?);
             edit(call, map, |exchange, map| exchange.replace(map, &name, &value))
         });
         proxy_add_header_map_value(|call, map: u32, name: u32, name_size: u32, value: u32, value_size: u32| {
+            let map = Map::from_number(map)?;
             let (name, value) = (call.bytes(name, name_size)?, call.bytes(value, value_size)?);
             edit(call, map, |exchange, map| exchange.add(map, &name, &value))
         });
         proxy_remove_header_map_value(|call, map: u32, name: u32, name_size: u32| {
-            let name = call.bytes(name, name_size)?;
+            let (map, name) = (Map::from_number(map)?, call.bytes(name, name_size)?);
             edit(call, map, |exchange, map| exchange.remove(map, &name))
         });
     }
     Ok(())
 }
 
-fn edit<F>(call: &mut Call<'_>, map: u32, edit: F) -> Answer
+fn edit<F>(call: &mut Call<'_>, map: Map, edit: F) -> Answer
 where
     F: FnOnce(&mut Exchange, Map) -> Result<(), Status>,
 {
-    let map = Map::from_number(map)?;
     let exchange = call.exchange()?;
     let edited = edit(&mut exchange.borrow_mut(), map);
     Ok(edited?)

@@ -5,15 +5,17 @@ use wasmtime::Linker;
 use super::calls;
 use crate::{
     abi::{Call, Guest, call::Stop},
-    world::{Metrics, Status, metrics::Defined},
+    world::{
+        Metrics, Status,
+        metrics::{self, Defined},
+    },
 };
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_define_metric(|call, kind: u32, name: u32, name_size: u32, id: u32| {
             let name = call.bytes(name, name_size)?;
-            let name = String::from_utf8_lossy(&name);
-            let defined = stats(call, |defined, metrics| defined.define(metrics, kind, &name))?;
+            let defined = stats(call, |defined, metrics| defined.define(metrics, kind, &metrics::name(&name)))?;
             call.put_number(id, defined)
         });
         proxy_increment_metric(|call, id: u32, by: i64| {

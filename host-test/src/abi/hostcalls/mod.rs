@@ -2,12 +2,15 @@
 
 mod buffers;
 mod callouts;
+mod foreign;
 mod headers;
 mod log;
 mod metrics;
 mod properties;
+mod queues;
 mod refused;
 mod reply;
+mod status;
 mod store;
 mod stream;
 mod time;
@@ -22,12 +25,15 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
     buffers::add(&mut linker)?;
     callouts::add(&mut linker)?;
+    foreign::add(&mut linker)?;
     headers::add(&mut linker)?;
     log::add(&mut linker)?;
     metrics::add(&mut linker)?;
     properties::add(&mut linker)?;
+    queues::add(&mut linker)?;
     refused::add(&mut linker)?;
     reply::add(&mut linker)?;
+    status::add(&mut linker)?;
     store::add(&mut linker)?;
     stream::add(&mut linker)?;
     time::add(&mut linker)?;
@@ -39,6 +45,7 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
 macro_rules! calls {
     ($linker:ident; $($name:ident(|$call:ident $(, $argument:ident : $type:ty)*| $body:expr);)*) => {
         $($linker.func_wrap("env", stringify!($name), |caller: wasmtime::Caller<'_, $crate::abi::Guest> $(, $argument: $type)*| {
+            let caller = $crate::abi::Call::noting(caller, &[$($crate::world::trace::Number::number($argument)),*]);
             $crate::abi::Call::enter(caller, stringify!($name), |$call| $body)
         })?;)*
     };

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use wasmtime::Linker;
 
 use super::calls;
-use crate::abi::Guest;
+use crate::{abi::Guest, world::Status};
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
@@ -19,8 +19,10 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         });
         proxy_set_property(|call, path: u32, path_size: u32, value: u32, value_size: u32| {
             let (path, value) = (call.bytes(path, path_size)?, call.bytes(value, value_size)?);
-            call.exchange()?.borrow_mut().set_property(&path, &value);
-            Ok(())
+            let guest = call.guest();
+            let exchange = guest.exchange().ok_or(Status::NotFound)?;
+            let once = guest.foreign.read_only(&path);
+            Ok(exchange.borrow_mut().set_declared(&path, &value, once)?)
         });
     }
     Ok(())

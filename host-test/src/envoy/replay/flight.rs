@@ -64,6 +64,9 @@ impl<'a> Flight<'a> {
         let offset = process.log_offset();
         let before = seen::counters(process.admin()).await?;
         let name = step.stream.clone().unwrap_or_default();
+        if let Some(time) = step.pass {
+            tokio::time::sleep(Duration::from_nanos(time.0)).await;
+        }
         if step.acts() {
             self.exchange(&name, index, step, cut).await?;
         }

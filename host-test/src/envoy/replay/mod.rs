@@ -5,12 +5,16 @@
 //! 2. Where the shared process doesn't start, the scenarios are halved until those are alone
 //!    whose configuration is refused.
 //! 3. Where the process ends during a step, that scenario fails, and those after it get a new one.
-//! 4. Steps are played one after the other: what is seen in between belongs to the step. Where
+//! 4. Where calls are kept, each scenario has a process of its own, because Envoy's trace names no VM.
+//! 5. Steps are played one after the other: what is seen in between belongs to the step. Where
 //!    streams stay open from step to step, `flight` plays them.
 
+mod barrier;
+mod contexts;
 mod flight;
 mod play;
 mod seen;
+mod trace;
 
 use std::path::PathBuf;
 
@@ -19,6 +23,7 @@ use tempfile::TempDir;
 
 use super::{
     bootstrap::{Actor, Stage, bootstrap},
+    callouts::Callouts,
     find::Found,
     flight::Backend,
     process::{Line, Options, Process, StartError},
@@ -37,35 +42,49 @@ pub fn run(
     module: &dyn Fn(&Filter) -> Result<PathBuf>,
     capabilities: &dyn Fn(&Filter) -> Option<Vec<String>>,
     scenarios: &[Scenario],
+    trace: bool,
 ) -> Vec<Result<Outcome>> {
     let mut results: Vec<Result<Outcome>> = scenarios.iter().map(|_| Err(anyhow!("not played"))).collect();
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return scenarios.iter().map(|_| Err(anyhow!("no runtime: {error}"))).collect(),
     };
-    let mut taken = Vec::new();
-    let mut alone = Vec::new();
+    let mut groups: Vec<Vec<Entry<'_>>> = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
         let name = format!("s{index}");
         match Actor::chain(scenario, &name, module, capabilities) {
             Err(error) => set(&mut results, index, Err(error)),
             Ok(chain) => {
-                let stage = Stage { scenario, name, chain, upstream: 0 };
-                let group = if scenario.refused.is_empty() { &mut taken } else { &mut alone };
-                group.push(Entry { index, stage });
+                let stage = Stage { scenario, name, chain, upstream: 0, clusters: Vec::new() };
+                let entry = Entry { index, stage };
+                // Envoy's trace names no VM, so a traced scenario is alone.
+                if scenario.refused.is_empty() && !trace { put(&mut groups, entry) } else { groups.push(vec![entry]) }
             }
         }
     }
     runtime.block_on(async {
-        let mut groups: Vec<Vec<Entry<'_>>> = alone.into_iter().map(|entry| vec![entry]).collect();
-        groups.push(taken);
         while let Some(group) = groups.pop() {
             if !group.is_empty() {
-                groups.extend(play_group(envoy, group, &mut results).await);
+                groups.extend(play_group(envoy, group, &mut results, trace).await);
             }
         }
     });
     results
+}
+
+/// Puts a scenario into the first group where it disturbs none: clusters are named by the filters that
+/// call them, so no two scenarios of a group may name the same.
+fn put<'a>(groups: &mut Vec<Vec<Entry<'a>>>, entry: Entry<'a>) {
+    let names = |entry: &Entry<'a>| &entry.stage.scenario.given.clusters;
+    let fits = |group: &Vec<Entry<'a>>| {
+        group.iter().all(|other| {
+            other.stage.scenario.refused.is_empty() && names(other).keys().all(|name| !names(&entry).contains_key(name))
+        })
+    };
+    match groups.iter_mut().find(|group| fits(group)) {
+        Some(group) => group.push(entry),
+        None => groups.push(vec![entry]),
+    }
 }
 
 /// A scenario on its way into Envoy, with its place in the results.
@@ -85,8 +104,9 @@ async fn play_group<'a>(
     envoy: &Found,
     mut group: Vec<Entry<'a>>,
     results: &mut [Result<Outcome>],
+    trace: bool,
 ) -> Vec<Vec<Entry<'a>>> {
-    let mut host = match Host::start(envoy, &mut group).await {
+    let mut host = match Host::start(envoy, &mut group, trace).await {
         Ok(host) => host,
         Err(error) => {
             if group.len() > 1 {
@@ -142,32 +162,47 @@ struct Host {
     process: Process,
     ports: std::collections::BTreeMap<String, u16>,
     upstreams: Vec<Backend>,
+    /// Kept, so that they serve.
+    _callouts: Vec<Callouts>,
     logs: TempDir,
     /// What all filters logged while their configurations were read.
     startup_log: Vec<Line>,
+    /// The number of the main thread, where calls are kept.
+    main_thread: Option<String>,
 }
 
 impl Host {
-    async fn start(envoy: &Found, group: &mut [Entry<'_>]) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
-        let mut upstreams = Vec::new();
+    async fn start(
+        envoy: &Found,
+        group: &mut [Entry<'_>],
+        trace: bool,
+    ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
+        let (mut upstreams, mut callouts) = (Vec::new(), Vec::new());
         for entry in group.iter_mut() {
             let upstream = Backend::start(entry.stage.scenario).await?;
             entry.stage.upstream = upstream.port();
             upstreams.push(upstream);
+            let called = Callouts::start(&entry.stage.scenario.given.clusters).await?;
+            entry.stage.clusters = called.clusters();
+            callouts.push(called);
         }
         let logs = tempfile::Builder::new().prefix("portcullis-access-").tempdir()?;
         let stages: Vec<Stage<'_>> = group.iter().map(|entry| entry.stage.clone()).collect();
         let options = Options {
             component_log_level: Some("wasm:trace".into()),
             // Every access log line at once: a step ends with its line.
-            arguments: versions::lines_at_once(&envoy.version),
+            arguments: versions::arguments(&envoy.version),
             ..Options::default()
         };
         let mut bootstrap = bootstrap(&stages, logs.path());
-        versions::place_capabilities(&mut bootstrap, &envoy.version);
+        versions::suit(&mut bootstrap, &envoy.version);
+        if trace {
+            barrier::add(&mut bootstrap);
+        }
         let process = Process::start(&envoy.binary, &bootstrap, &options).await?;
         let ports = process.admin().listeners().await?;
         let startup_log = process.wasm_lines_since(0);
-        Ok(Self { process, ports, upstreams, logs, startup_log })
+        let main_thread = trace::main_thread(&process.log()).filter(|_| trace).map(String::from);
+        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, startup_log, main_thread })
     }
 }

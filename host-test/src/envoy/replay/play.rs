@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Host, flight::Flight, seen};
+use super::{Host, contexts::Contexts, flight::Flight, seen, trace};
 use crate::{
     envoy::{added, bootstrap::Stage, client, flight::Backend, process::Line, upstream::Upstream, wire::Pace},
     outcome::{Cut, Outcome, Play},
     scenario::Step,
+    world::trace::Entry,
 };
 
-/// How long one exchange may take. Only a filter that never decides needs so long.
+/// How long a client waits. Only a filter that never decides lets it wait so long.
 pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
@@ -21,8 +22,13 @@ impl Host {
             Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream)?),
             Backend::AtOnce(_) => None,
         };
+        let mut contexts = Contexts::default();
+        // Behind the line that tells of the worker's VM.
+        let start = self.traced(0).await?.and_then(|all| all.rsplit(Entry::is_creation).next().map(<[_]>::to_vec));
+        outcome.traces.extend(start.map(|start| contexts.alone(start)));
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
+                let offset = self.process.log_offset();
                 let play = match (&mut flight, backend) {
                     (Some(flight), _) => flight.play(index, step, cut).await,
                     (None, Backend::AtOnce(upstream)) => self.play_step(stage, upstream, index, step, cut).await,
@@ -32,9 +38,17 @@ impl Host {
                     Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
                 })?);
+                outcome.traces.extend(self.traced(offset).await?.map(|calls| contexts.alone(calls)));
             }
         }
         Ok(outcome)
+    }
+
+    /// The worker's calls since a place in the log, where they are kept.
+    async fn traced(&self, offset: u64) -> Result<Option<Vec<Entry>>> {
+        let Some(main) = &self.main_thread else { return Ok(None) };
+        self.settled().await?;
+        Ok(Some(trace::of_worker(&self.process.log_since(offset), main)))
     }
 
     async fn play_step(
@@ -53,13 +67,22 @@ impl Host {
         let offset = self.process.log_offset();
         let entries = seen::length(&access_log);
         let before = seen::counters(admin).await?;
+        if let Some(time) = step.pass {
+            tokio::time::sleep(Duration::from_nanos(time.0)).await;
+        }
+        if !step.acts() {
+            let metrics = seen::growth(&before, &seen::counters(admin).await?);
+            let log = own_lines(stage, &self.process.wasm_lines_since(offset));
+            return Ok(Play { step: index, cut, metrics, log, ..Play::default() });
+        }
         let downstream = Pace::new(admin, format!("http.{listener}.downstream_cx_rx_bytes_total"));
         let upstream_pace = Pace::new(admin, format!("cluster.{}.upstream_cx_rx_bytes_total", stage.name));
         upstream.prepare(step.response.clone().unwrap_or_default(), cut, upstream_pace);
 
         let exchange = client::send(port, stage.scenario.given.protocol, step.request(), cut, downstream);
         let exchange = tokio::time::timeout(EXCHANGE_WITHIN, exchange).await;
-        let mut client = exchange.with_context(|| format!("no answer within {} s", EXCHANGE_WITHIN.as_secs()))??;
+        // Who gets no answer leaves, as on every host.
+        let mut client = exchange.unwrap_or(Ok(None))?;
         let mut upstream = upstream.received().await;
         if let Some(message) = &mut client {
             added::strip_response(message, step);

@@ -28,6 +28,13 @@ impl Proxy {
         if let Some(peer) = step.reset {
             self.reset(name, peer);
         }
+        self.events_of_now();
+    }
+
+    /// What is due at once.
+    fn events_of_now(&mut self) {
+        let now = self.world.borrow().clock.now();
+        while self.next_event(now) {}
     }
 
     /// Opens a stream and sends what the step has of its request.
@@ -73,9 +80,7 @@ impl Proxy {
     fn wait(&mut self, name: &str, step: &Step, cut: Cut) {
         let until = self.world.borrow().clock.now().saturating_add(PATIENCE);
         let mut to_answer = name.is_empty() || step.response.is_some();
-        // What is due at once happens in any case.
-        let now = self.world.borrow().clock.now();
-        while self.next_event(now) {}
+        self.events_of_now();
         let mut waits = to_answer;
         while waits {
             let Some(open) = self.open.get_mut(name) else { return };

@@ -16,6 +16,7 @@ use super::{
     Shared,
     callouts::Pending,
     logs::Level,
+    queues::Ready,
     stream::{Filter, Run, Stream, Trap},
 };
 pub use crate::scenario::FailurePolicy;
@@ -122,6 +123,11 @@ impl Proxy {
 
     /// Plays the next event that is due until then; whether there was one.
     fn next_event(&mut self, until: u64) -> bool {
+        let ready = self.world.borrow_mut().queues.next_ready();
+        if let Some(Ready { vm, queue }) = ready {
+            self.root(vm, |filter| filter.queue_ready(queue));
+            return true;
+        }
         let (answer, tick) = {
             let mut world = self.world.borrow_mut();
             let dues = [world.callouts.next_due(), world.timers.next_due()];

@@ -55,7 +55,7 @@ impl Proxy {
 /// What the client makes of what was sent.
 fn received(sent: Message, open: &Open, http2: bool) -> Message {
     let bodiless = open.request.method == "HEAD" || matches!(&*sent.start, "204" | "304");
-    let mut client = if bodiless { sent } else { wire::framed(sent, http2) };
+    let mut client = if bodiless { Message { body: Vec::new(), ..sent } } else { wire::framed(sent, http2) };
     let step = &open.answered_by;
     let written =
         [step.response.as_ref().map(|response| &response.headers), step.reply.as_ref().map(|reply| &reply.headers)];

@@ -3,11 +3,8 @@
 use super::{Halt, Run};
 use crate::{
     outcome::Message,
-    world::{Side, reply::Reply, wire},
+    world::{Side, head, reply::Reply, wire},
 };
-
-/// Without one of them Envoy's router can't send a request on.
-const REQUIRED: [&[u8]; 3] = [b":path", b":method", b":scheme"];
 
 impl Run<'_> {
     /// A head that passed all filters.
@@ -23,6 +20,9 @@ impl Run<'_> {
     }
 
     pub(super) fn body_through(&mut self, side: Side, data: Vec<u8>, end: bool) -> Result<(), Halt> {
+        if side == Side::Response {
+            self.stream.sent += data.len() as u64;
+        }
         if let Some(message) = self.receiver(side) {
             message.body.extend(data);
         }
@@ -48,8 +48,8 @@ impl Run<'_> {
             return Err(Halt::Replied(reply.clone()));
         }
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        if REQUIRED.iter().any(|name| headers.get(name).is_none()) {
-            return Err(Halt::Replied(Reply::plain(404, "", "route_not_found")));
+        if let Some(refusal) = head::refusal(&headers, self.stream.http2) {
+            return Err(Halt::Replied(refusal));
         }
         self.stream.upstream = Some(wire::head(&headers));
         Ok(())
@@ -58,11 +58,10 @@ impl Run<'_> {
     /// Envoy sends no head without a status.
     fn towards_client(&mut self) -> Result<(), Halt> {
         let headers = self.stream.response.headers.clone().unwrap_or_default();
-        let status = headers.get(b":status").and_then(|status| std::str::from_utf8(status).ok()?.parse::<u16>().ok());
-        if status.is_none() {
+        let Some(status) = head::status(&headers) else {
             return Err(Halt::Replied(Reply::plain(502, "missing required header: :status", "missing_status")));
-        }
-        self.stream.client = Some(wire::head(&headers));
+        };
+        self.stream.client = Some(Message { start: status.to_string(), ..wire::head(&headers) });
         Ok(())
     }
 

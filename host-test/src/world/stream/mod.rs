@@ -21,6 +21,7 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 use super::{
     Exchange, Headers, Phase, Shared, Side,
     callouts::Answer,
+    filter_state::Declared,
     logs::Level,
     proxy::{FailurePolicy, Slot},
     reply::Reply,
@@ -142,11 +143,15 @@ pub struct Stream {
     response: Direction,
     /// What all filters of the stream share: filter state, the route, details.
     filter_state: HashMap<Vec<u8>, Vec<u8>>,
+    declared: Declared,
     rerouted: bool,
     /// `response_code_details`.
     pub details: Option<String>,
-    /// `response.flags`.
+    /// `response.flags` of a stream that somebody left.
     flags: u64,
+    /// Bytes of body that came from the client, and that went to it.
+    received: u64,
+    sent: u64,
     http2: bool,
     behind: Behind,
     pub upstream: Option<Message>,
@@ -175,9 +180,12 @@ impl Stream {
             request: Direction::default(),
             response: Direction::default(),
             filter_state: HashMap::new(),
+            declared: Declared::default(),
             rerouted: false,
             details: None,
             flags: 0,
+            received: 0,
+            sent: 0,
             http2,
             behind,
             upstream: None,
@@ -215,7 +223,8 @@ impl Stream {
             }
         }
         std::mem::swap(&mut exchange.filter_state, &mut self.filter_state);
-        exchange.rerouted = self.rerouted;
+        std::mem::swap(&mut exchange.declared, &mut self.declared);
+        (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
         exchange.flags = self.flags;
     }
@@ -235,6 +244,7 @@ impl Stream {
             }
         }
         std::mem::swap(&mut exchange.filter_state, &mut self.filter_state);
+        std::mem::swap(&mut exchange.declared, &mut self.declared);
     }
 
     /// The places of the filters whose contexts live in this VM.
@@ -325,14 +335,18 @@ impl Run<'_> {
                 }
             }
             Err(trap) => {
-                if let Some(trap) = trap {
-                    slot.trapped(self.world, &trap);
-                }
                 self.world.borrow_mut().exchanges.remove(&(vm, id));
                 if let Some(seat) = self.stream.seats.get_mut(seat) {
                     seat.id = None;
                 }
-                slot.failed().map(|()| 0)
+                match trap {
+                    // The stream in which it happened is refused under every policy.
+                    Some(trap) => {
+                        slot.trapped(self.world, &trap);
+                        Err(Halt::Failed)
+                    }
+                    None => slot.failed().map(|()| 0),
+                }
             }
         }
     }

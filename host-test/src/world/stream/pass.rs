@@ -29,6 +29,9 @@ impl Run<'_> {
     /// A piece of body begins its way.
     pub fn body(&mut self, side: Side, data: Vec<u8>, end: bool) -> Result<(), Halt> {
         self.stream.direction(side).ended |= end;
+        if side == Side::Request {
+            self.stream.received += data.len() as u64;
+        }
         self.data_from(side, 0, data, end, false)
     }
 
@@ -215,7 +218,7 @@ impl Run<'_> {
         self.trailers_through(side)
     }
 
-    /// Lets on what waits behind a filter.
+    /// Lets on what waits behind a filter. A head that goes on because of its body stays within reach.
     pub(super) fn resume(&mut self, side: Side, seat: usize) -> Result<(), Halt> {
         if self.stream.ended || side == Side::Request && self.stream.replied {
             return Ok(());

@@ -1,0 +1,109 @@
+//! `portcullis coverage`: which call of the ABI is made by which scenario, and on which versions of Envoy
+//! these were confirmed. The table in `host-test/README.md` is written, not typed.
+//!
+//! 1. A scenario covers a call when its module makes it, or gets it, in Wasmtime.
+//! 2. A version is confirmed for a scenario as long as its text is what was played there
+//!    (`run --host envoy --envoy VERSION --confirm` keeps that in `host-test/confirmed.json`).
+
+pub mod confirmed;
+mod table;
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context, Result, bail};
+
+use self::confirmed::Confirmed;
+use crate::{
+    build::{self, Workspace},
+    run,
+    scenario::{self, HostKind, Scenario},
+    vm::{self, Limits},
+};
+
+const BEGIN: &str = "<!-- coverage: written by `portcullis coverage` -->\n";
+const END: &str = "<!-- end of coverage -->\n";
+
+/// A scenario with all that is told of it.
+struct Covering {
+    /// From the folder of the table.
+    link: PathBuf,
+    /// The names of the calls, of both directions.
+    calls: BTreeSet<String>,
+    versions: Vec<String>,
+}
+
+/// Writes the table, or with `check` tells whether it is fresh.
+pub fn coverage(check: bool) -> Result<bool> {
+    let workspace = Workspace::find()?;
+    let built = build::build(&workspace)?;
+    let confirmed = Confirmed::read(&workspace.root)?;
+    let mut covering = Vec::new();
+    for scenario in scenario::load(&folders(&workspace.root))? {
+        if scenario.skip.contains_key(&HostKind::Wasm) || scenario.envoy.skipped(Limits::default().envoy).is_some() {
+            continue;
+        }
+        let modules = run::modules(&built, &scenario)?;
+        let calls = calls(&modules, &scenario)?;
+        let versions = confirmed.versions(&scenario)?;
+        let link = link(&workspace.root, &scenario.file)?;
+        covering.push(Covering { link, calls, versions });
+    }
+    let file = workspace.root.join("host-test/README.md");
+    let text = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
+    let fresh = replaced(&text, &table::table(&covering)).with_context(|| file.display().to_string())?;
+    if fresh == text {
+        println!("fresh    {}", file.display());
+        return Ok(true);
+    }
+    if check {
+        println!("stale    {} (run `cargo portcullis coverage` and commit it)", file.display());
+        return Ok(false);
+    }
+    fs::write(&file, fresh).with_context(|| format!("can't write {}", file.display()))?;
+    println!("written  {}", file.display());
+    Ok(true)
+}
+
+/// Where scenarios stand that are counted: the filters', and this host's own.
+fn folders(root: &Path) -> [PathBuf; 2] {
+    [root.join("plugins"), root.join("host-test")]
+}
+
+fn calls(modules: &[PathBuf], scenario: &Scenario) -> Result<BTreeSet<String>> {
+    let outcome = vm::run(modules, scenario, Limits { trace: true, ..Limits::default() })?;
+    Ok(outcome.traces.into_iter().flatten().map(|entry| entry.name).collect())
+}
+
+fn link(root: &Path, file: &Path) -> Result<PathBuf> {
+    let file = file.canonicalize().with_context(|| file.display().to_string())?;
+    let root = root.canonicalize()?;
+    let relative = file.strip_prefix(&root).with_context(|| file.display().to_string())?;
+    Ok(relative.strip_prefix("host-test").map_or_else(|_| Path::new("..").join(relative), Path::to_path_buf))
+}
+
+/// The text with another table between the marks.
+fn replaced(text: &str, table: &str) -> Result<String> {
+    let parts = text.split_once(BEGIN).and_then(|(head, rest)| Some((head, rest.split_once(END)?.1)));
+    match parts {
+        Some((head, tail)) => Ok(format!("{head}{BEGIN}\n{table}\n{END}{tail}")),
+        None => bail!("the table's marks are gone; put back the lines {BEGIN:?} and {END:?}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_marks_is_replaced() {
+        let text = format!("a\n{BEGIN}old\n{END}b\n");
+        let once = replaced(&text, "| new |").unwrap();
+        assert_eq!(once, format!("a\n{BEGIN}\n| new |\n{END}b\n"));
+        assert_eq!(replaced(&once, "| new |").unwrap(), once);
+        assert!(replaced("a", "b").is_err());
+    }
+}

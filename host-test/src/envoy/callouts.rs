@@ -1,0 +1,117 @@
+//! The clusters that filters call: a server for each, which answers as the scenario declares.
+
+use std::{collections::BTreeMap, io, sync::Arc};
+
+use anyhow::Result;
+use serde_json::{Value, json};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Mutex,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::wire::{Outgoing, Pace, http1};
+use crate::{
+    outcome::Cut,
+    scenario::{Body, CalloutAnswer, Protocol, Trouble},
+};
+
+/// The servers of a scenario's clusters; they end when dropped.
+pub struct Callouts {
+    /// Each cluster with the port of its host, or without a host.
+    ports: BTreeMap<String, Option<u16>>,
+    serving: Vec<JoinHandle<()>>,
+}
+
+/// A port on which nothing listens. A free one could be given to another server meanwhile.
+const NOBODY: u16 = 1;
+
+impl Callouts {
+    pub async fn start(clusters: &BTreeMap<String, Vec<CalloutAnswer>>) -> io::Result<Self> {
+        let (mut ports, mut serving) = (BTreeMap::new(), Vec::new());
+        for (name, answers) in clusters {
+            let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+            let port = listener.local_addr()?.port();
+            let port = match answers.first().and_then(|answer| answer.trouble) {
+                Some(Trouble::NoHost) => None,
+                Some(Trouble::Refused) => Some(NOBODY),
+                _ => {
+                    serving.push(tokio::spawn(serve(listener, answers.clone())));
+                    Some(port)
+                }
+            };
+            ports.insert(name.clone(), port);
+        }
+        Ok(Self { ports, serving })
+    }
+
+    /// The clusters of Envoy's configuration.
+    pub fn clusters(&self) -> Vec<Value> {
+        let clusters = self.ports.iter().map(|(name, port)| {
+            let host = |port: &u16| {
+                json!({ "endpoint": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": port } } } })
+            };
+            let hosts: Vec<Value> = port.iter().map(host).collect();
+            json!({
+                "name": name,
+                "type": "STATIC",
+                "connect_timeout": "2s",
+                "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": hosts }] },
+            })
+        });
+        clusters.collect()
+    }
+}
+
+impl Drop for Callouts {
+    fn drop(&mut self) {
+        self.serving.iter().for_each(JoinHandle::abort);
+    }
+}
+
+async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>) {
+    // Dropped with this task, and every connection with it.
+    let mut connections = JoinSet::new();
+    let given = Arc::new(Mutex::new(0));
+    let answers = Arc::new(answers);
+    while let Ok((stream, _)) = listener.accept().await {
+        let (answers, given) = (Arc::clone(&answers), Arc::clone(&given));
+        connections.spawn(async move {
+            // A connection that fails ends; Envoy makes another.
+            let _ = answer(stream, &answers, &given).await;
+        });
+    }
+}
+
+async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usize>) -> Result<()> {
+    stream.set_nodelay(true)?;
+    let (reader, mut writer) = stream.into_split();
+    let mut reader = http1::Reader::new(reader);
+    while let Some((_, headers)) = reader.head().await? {
+        reader.body(http1::Framing::of_request(&headers), |_| ()).await?;
+        let place = {
+            let mut given = given.lock().await;
+            *given += 1;
+            *given - 1
+        };
+        // The last answer is given to every further call.
+        let Some(answer) = answers.get(place).or(answers.last()) else { return Ok(()) };
+        tokio::time::sleep(std::time::Duration::from_nanos(answer.after.0)).await;
+        let start = format!("HTTP/1.1 {} ", answer.status);
+        let body = Body::Whole(answer.body.clone());
+        let mut outgoing =
+            Outgoing::new(&answer.headers, Some(&body), &answer.trailers, Cut::AsWritten, Protocol::Http1);
+        match answer.trouble {
+            Some(Trouble::Silence) => std::future::pending::<()>().await,
+            Some(Trouble::ResetAfterHeaders) => {
+                outgoing.lines = vec![("content-length".into(), b"1000".to_vec())];
+                outgoing.pieces.clear();
+                http1::write(&mut writer, &start, &outgoing, Pace::default()).await?;
+                return Ok(());
+            }
+            Some(_) => return Ok(()),
+            None => http1::write(&mut writer, &start, &outgoing, Pace::default()).await?,
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,215 @@
+//! Foreign functions of Envoy 1.40.
+//!
+//! 1. `compress` and `uncompress` speak zlib (RFC 1950); bytes behind the end are no error.
+//! 2. `declare_property` tells before a name is set whether it may be set once only. What the root
+//!    context declares holds for all streams of its VM; what a stream declares has no effect.
+//!    Either may declare a name once.
+//! 3. `set_envoy_filter_state` sets state of the proxy's own, by names that the proxy knows.
+//! 4. `clear_route_cache` is told OK wherever it is called.
+//! 5. `expr_create` takes a path of attributes here (`request.headers['x-a']`); `expr_evaluate` reads it,
+//!    `expr_delete` forgets it, whether it was there or not. All other expressions of CEL, and the
+//!    signatures of `sign` and `verify_signature`, are not played: the log says so, and the answer is
+//!    that to a bad argument.
+
+use std::{
+    collections::BTreeMap,
+    io::{Read as _, Write as _},
+};
+
+use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
+
+use super::{Plugin, World, exchange::Exchange, logs::Level, protobuf, status::Status};
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    Compress,
+    Uncompress,
+    SetEnvoyFilterState,
+    DeclareProperty,
+    ClearRouteCache,
+    Sign,
+    VerifySignature,
+    ExprCreate,
+    ExprEvaluate,
+    ExprDelete,
+}
+
+impl Function {
+    pub fn named(name: &[u8]) -> Option<Self> {
+        Some(match name {
+            b"compress" => Self::Compress,
+            b"uncompress" => Self::Uncompress,
+            b"set_envoy_filter_state" => Self::SetEnvoyFilterState,
+            b"declare_property" => Self::DeclareProperty,
+            b"clear_route_cache" => Self::ClearRouteCache,
+            b"sign" => Self::Sign,
+            b"verify_signature" => Self::VerifySignature,
+            b"expr_create" => Self::ExprCreate,
+            b"expr_evaluate" => Self::ExprEvaluate,
+            b"expr_delete" => Self::ExprDelete,
+            _ => return None,
+        })
+    }
+}
+
+/// What foreign functions keep for one VM.
+#[derive(Debug, Default)]
+pub struct Foreign {
+    /// What the root context declared, and whether read-only.
+    declared: BTreeMap<Vec<u8>, bool>,
+    /// Paths of attributes, joined by NUL.
+    expressions: BTreeMap<u32, Vec<u8>>,
+    next: u32,
+}
+
+impl Foreign {
+    /// Whether the root context declared a property that may be set once.
+    pub fn read_only(&self, name: &[u8]) -> bool {
+        self.declared.get(name).copied().unwrap_or(false)
+    }
+}
+
+/// The most bytes that are uncompressed, so that a few can't fill memory.
+const LARGEST: u64 = 256 << 20;
+
+impl World {
+    pub fn foreign(
+        &mut self,
+        plugin: &Plugin,
+        vm: &mut Foreign,
+        exchange: Option<&mut Exchange>,
+        function: Function,
+        argument: &[u8],
+    ) -> Result<Vec<u8>, Status> {
+        match function {
+            Function::Compress => compress(argument).ok_or(Status::SerializationFailure),
+            Function::Uncompress => uncompress(argument).ok_or(Status::SerializationFailure),
+            Function::ClearRouteCache => Ok(Vec::new()),
+            Function::DeclareProperty => {
+                let fields = protobuf::fields(argument).ok_or(Status::BadArgument)?;
+                let name = protobuf::text(&fields, 1).to_vec();
+                let new = match exchange {
+                    Some(exchange) => exchange.declared.names.insert(name),
+                    None => {
+                        !vm.declared.contains_key(&name) && {
+                            vm.declared.insert(name, protobuf::number(&fields, 2) != 0);
+                            true
+                        }
+                    }
+                };
+                new.then(Vec::new).ok_or(Status::BadArgument)
+            }
+            Function::SetEnvoyFilterState => {
+                let fields = protobuf::fields(argument).ok_or(Status::BadArgument)?;
+                let exchange = exchange.ok_or(Status::NotFound)?;
+                exchange.set_native(protobuf::text(&fields, 1), protobuf::text(&fields, 2))?;
+                Ok(Vec::new())
+            }
+            Function::Sign | Function::VerifySignature => {
+                if !argument.is_empty() && protobuf::fields(argument).is_some() {
+                    self.unplayed("signatures are");
+                }
+                Err(Status::BadArgument)
+            }
+            Function::ExprCreate => {
+                let text = std::str::from_utf8(argument).map_err(|_| Status::BadArgument)?;
+                let Some(path) = attributes(text) else {
+                    self.unplayed(&format!("the expression `{text}` is"));
+                    return Err(Status::BadArgument);
+                };
+                let token = vm.next;
+                vm.next = vm.next.wrapping_add(1);
+                vm.expressions.insert(token, path);
+                Ok(token.to_le_bytes().to_vec())
+            }
+            Function::ExprEvaluate => {
+                let path = vm.expressions.get(&token(argument)?).ok_or(Status::NotFound)?;
+                // What isn't there is an error of the expression.
+                self.property(plugin, exchange.as_deref(), path)
+                    .map_err(|status| if status == Status::NotFound { Status::InternalFailure } else { status })
+            }
+            Function::ExprDelete => {
+                vm.expressions.remove(&token(argument)?);
+                Ok(Vec::new())
+            }
+        }
+    }
+
+    fn unplayed(&mut self, what: &str) {
+        let text = format!("{what} not played by this host, and answered as a bad argument; Envoy plays them");
+        self.logs.write(Level::Error, &text);
+    }
+}
+
+fn token(argument: &[u8]) -> Result<u32, Status> {
+    argument.try_into().map(u32::from_le_bytes).map_err(|_| Status::BadArgument)
+}
+
+fn compress(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut encoder = ZlibEncoder::new(Vec::new(), Compression::default());
+    encoder.write_all(bytes).ok()?;
+    encoder.finish().ok()
+}
+
+fn uncompress(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    // An empty input ends at once, which is no stream of zlib.
+    ZlibDecoder::new(bytes).take(LARGEST).read_to_end(&mut out).ok().filter(|_| !bytes.is_empty())?;
+    Some(out)
+}
+
+/// `a.b['c']` as a path whose parts are joined by NUL.
+fn attributes(text: &str) -> Option<Vec<u8>> {
+    let mut parts: Vec<&str> = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let quoted = rest.strip_prefix("['").map(|rest| (rest, "']")).or(rest.strip_prefix("[\"").map(|r| (r, "\"]")));
+        if let Some((after, close)) = quoted.filter(|_| !parts.is_empty()) {
+            let (part, after) = after.split_once(close)?;
+            parts.push(part);
+            rest = after;
+            continue;
+        }
+        let name = if parts.is_empty() { rest } else { rest.strip_prefix('.')? };
+        let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
+        let (part, after) = name.split_at_checked(end)?;
+        if part.is_empty() || part.starts_with(|c: char| c.is_ascii_digit()) {
+            return None;
+        }
+        parts.push(part);
+        rest = after;
+    }
+    (!parts.is_empty()).then(|| parts.join("\0").into_bytes())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_compressed_is_uncompressed_and_damage_is_seen() {
+        let packed = compress(b"hello").unwrap();
+        assert_eq!(uncompress(&packed).unwrap(), b"hello");
+        assert_eq!(uncompress(&[&packed, b"tail".as_slice()].concat()).unwrap(), b"hello");
+        assert_eq!(uncompress(&packed[..packed.len() - 1]), None);
+        assert_eq!(uncompress(b"garbage"), None);
+        assert_eq!(uncompress(b""), None);
+    }
+
+    #[test]
+    fn a_path_of_attributes_is_told_from_other_expressions() {
+        assert_eq!(attributes("request.headers['x-a']").unwrap(), b"request\0headers\0x-a");
+        assert_eq!(attributes("plugin_name").unwrap(), b"plugin_name");
+        for other in ["", "1 + 1", "request.path ==", "a.", "['a']", "a['b", "'a'"] {
+            assert_eq!(attributes(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn what_this_host_does_not_play_is_said() {
+        let (mut world, mut vm) = (World::default(), Foreign::default());
+        let answer = world.foreign(&Plugin::default(), &mut vm, None, Function::ExprCreate, b"1 + 1");
+        assert_eq!(answer, Err(Status::BadArgument));
+        assert!(world.logs.take()[0].contains("`1 + 1` is not played"));
+    }
+}

@@ -1,0 +1,142 @@
+//! What Envoy makes of a head that filters have changed.
+//!
+//! 1. Without `:path` or `x-forwarded-proto` no route is found. `:scheme` and `:authority` may be missing.
+//! 2. Behind the route, a request without `:method`, or with a name or a value that HTTP has no place for,
+//!    is answered with 503. So is, over HTTP/2, an empty name or a pseudo-header that isn't HTTP's; a line
+//!    that belongs to a connection is a protocol error to the upstream, and answered with 502.
+//! 3. A response goes on with any `:status` that reads as a number, however it is written.
+
+use super::{headers::Headers, reply::Reply};
+
+/// Why a request goes no further than the router, as the answer to it.
+pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
+    if [b":path".as_slice(), b"x-forwarded-proto"].iter().any(|name| headers.get(name).is_none()) {
+        return Some(Reply::plain(404, "", "route_not_found"));
+    }
+    if headers.get(b":method").is_none() {
+        return Some(invalid(b"missing required header: :method"));
+    }
+    for (name, value) in headers.lines() {
+        if !name_is_valid(name) {
+            return Some(invalid(&[b"invalid header name: ", name.as_slice()].concat()));
+        }
+        if !value_is_valid(value) {
+            return Some(invalid(&[b"invalid header value for: ", name.as_slice()].concat()));
+        }
+    }
+    if !http2 {
+        return None;
+    }
+    let mut lines = headers.lines().iter();
+    if lines.any(|(name, _)| name.is_empty() || name.starts_with(b":") && !PSEUDO.contains(&name.as_slice())) {
+        return Some(reset(503, "remote refused stream reset"));
+    }
+    let of_a_connection =
+        |name: &[u8], value: &[u8]| OF_A_CONNECTION.contains(&name) || name == b"te" && value != b"trailers";
+    let mut lines = headers.lines().iter();
+    lines.any(|(name, value)| of_a_connection(name, value)).then(|| reset(502, "protocol error"))
+}
+
+/// Lines that no message over HTTP/2 holds (RFC 9113 §8.2.2).
+const OF_A_CONNECTION: [&[u8]; 5] =
+    [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
+
+fn reset(status: u32, reason: &str) -> Reply {
+    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+    let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
+    Reply::plain(status, &body, &details)
+}
+
+/// RFC 9113 §8.3.1, RFC 8441 §4.
+const PSEUDO: [&[u8]; 5] = [b":method", b":scheme", b":authority", b":path", b":protocol"];
+
+fn invalid(why: &[u8]) -> Reply {
+    let details = format!("filter_removed_required_request_headers{{{}}}", String::from_utf8_lossy(why));
+    Reply { body: why.to_vec(), ..Reply::plain(503, "", &details) }
+}
+
+/// A token of RFC 9110 §5.6.2, or a pseudo-header's.
+fn name_is_valid(name: &[u8]) -> bool {
+    let token = name.strip_prefix(b":").unwrap_or(name);
+    token.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
+}
+
+/// RFC 9110 §5.5: no control characters but the tab; bytes above 0x7F pass.
+fn value_is_valid(value: &[u8]) -> bool {
+    value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
+}
+
+/// The status that the client reads; `None` where there is none to send.
+pub fn status(headers: &Headers) -> Option<u16> {
+    let status = std::str::from_utf8(headers.get(b":status")?).ok()?.trim_ascii();
+    status.parse().ok()
+}
+
+/// Envoy's `ResponseFlag`s that tell why a request went no further, as bits.
+pub fn flags(details: &str) -> u64 {
+    match details {
+        "route_not_found" => 1 << 8,
+        details if details.starts_with("filter_removed_required_request_headers") => 1 << 18,
+        "upstream_reset_before_response_started{protocol_error}" => 1 << 23,
+        details if details.starts_with("upstream_reset_before_response_started") => 1 << 4,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::world::headers::Inline;
+
+    fn request(change: impl FnOnce(&mut Headers)) -> Option<String> {
+        let mut headers = Headers::new(Inline::Request);
+        for (name, value) in [(":method", "GET"), (":path", "/"), ("x-forwarded-proto", "http"), ("x-a", "\t\u{ff}")] {
+            headers.add(name.as_bytes(), value.as_bytes());
+        }
+        change(&mut headers);
+        refusal(&headers, false).map(|reply| format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)))
+    }
+
+    #[test]
+    fn a_request_needs_what_its_route_and_its_method_are_found_by() {
+        assert_eq!(request(|_| {}), None);
+        assert_eq!(request(|headers| headers.remove(b":path")).unwrap(), "404 ");
+        assert_eq!(request(|headers| headers.remove(b"x-forwarded-proto")).unwrap(), "404 ");
+        assert_eq!(request(|headers| headers.remove(b":method")).unwrap(), "503 missing required header: :method");
+    }
+
+    #[test]
+    fn names_and_values_are_http() {
+        let add = |name: &'static [u8], value: &'static [u8]| request(|headers| headers.add(name, value));
+        assert_eq!(add(b"bad name", b"v").unwrap(), "503 invalid header name: bad name");
+        assert_eq!(add(b"x-line", b"a\nb").unwrap(), "503 invalid header value for: x-line");
+        assert_eq!(add(b"x!#$%&'*+-.^_`|~y", b"\xff"), None);
+        assert_eq!(add(b":custom", b"v"), None);
+    }
+
+    #[test]
+    fn over_http2_the_upstream_refuses_what_http2_has_no_place_for() {
+        for (name, value, status) in
+            [(":custom", "v", 503), ("", "v", 503), ("te", "gzip", 502), ("connection", "x", 502)]
+        {
+            let mut headers = Headers::new(Inline::Request);
+            for (name, value) in [(":method", "GET"), (":path", "/"), ("x-forwarded-proto", "http"), ("te", "trailers")]
+            {
+                headers.add(name.as_bytes(), value.as_bytes());
+            }
+            assert!(refusal(&headers, true).is_none());
+            headers.replace(name.as_bytes(), value.as_bytes());
+            assert_eq!(refusal(&headers, true).unwrap().status, status, "{name}");
+            assert!(refusal(&headers, false).is_none());
+        }
+    }
+
+    #[test]
+    fn a_status_is_a_number_however_it_is_written() {
+        for (written, read) in [("201", Some(201)), (" 200", Some(200)), ("+200", Some(200)), ("abc", None)] {
+            let mut headers = Headers::new(Inline::Response);
+            headers.add(b":status", written.as_bytes());
+            assert_eq!(status(&headers), read, "{written}");
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Modules that mean harm: each is refused or ended with a message, and the host goes on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod guests;
+
+use std::fmt::Write as _;
+
+use guests::{ONE, module, outcome, play};
+use host_test::vm::{Limits, run_bytes};
+
+fn on_request(imports: &str, body: &str) -> Vec<u8> {
+    module(
+        imports,
+        &format!(
+            r#"(func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                {body} (i32.const 0))"#
+        ),
+    )
+}
+
+/// The log of a request that ends in a trap.
+fn trapped(module: &[u8], limits: Limits) -> String {
+    let module = wat::parse_bytes(module).unwrap();
+    let outcome = run_bytes(&module, &guests::scenario(ONE), limits);
+    assert_eq!(outcome.refused, None);
+    let play = &outcome.plays[0];
+    assert_eq!(play.client.as_ref().unwrap().start, "503");
+    play.log.join("\n")
+}
+
+fn refused(module: &[u8]) -> String {
+    outcome(module, ONE).refused.expect("the module is refused")
+}
+
+const FOREVER: &str = "(loop $again (br $again))";
+
+#[test]
+fn a_start_that_loops_is_ended_by_its_fuel() {
+    for start in [
+        format!(r#"(func (export "_initialize") {FOREVER})"#),
+        format!(r#"(func (export "_start") {FOREVER})"#),
+        format!(r#"(func $begin {FOREVER}) (start $begin)"#),
+        format!(r#"(func (export "proxy_on_vm_start") (param i32 i32) (result i32) {FOREVER} (i32.const 1))"#),
+    ] {
+        let reason = refused(&module("", &start));
+        assert!(reason.contains("units of fuel"), "{reason}");
+    }
+}
+
+#[test]
+fn instructions_that_take_long_are_ended_by_the_time() {
+    let fill = "(memory.fill (i32.const 0) (i32.const 1) (i32.const 268435456))";
+    let body = format!("(drop (memory.grow (i32.const 4096))) (loop $again {fill} (br $again))");
+    let limits = Limits { time: std::time::Duration::from_secs(1), ..Limits::default() };
+    let log = trapped(&on_request("", &body), limits);
+    assert!(log.contains("more than 1 s in one callback"), "{log}");
+}
+
+#[test]
+fn memory_grows_to_its_limit_and_no_further() {
+    let grow = "(loop $again (br_if $again (i32.ne (memory.grow (i32.const 256)) (i32.const -1))))
+                (call $status (i32.div_u (memory.size) (i32.const 1000)))";
+    assert_eq!(play(&on_request("", grow), ONE).log, ["info: =16"], "16 384 pages: 1 GiB");
+    let huge = r#"(module (memory (export "memory") 16385) (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 8)))"#;
+    let reason = refused(huge.as_bytes());
+    assert!(reason.contains("Failed to create new Wasm instance"), "{reason}");
+}
+
+#[test]
+fn tables_and_memories_are_bounded_together() {
+    let grow = "(loop $again (br_if $again (i32.ne (table.grow $t (ref.null func) (i32.const 100000)) (i32.const -1))))
+                (call $status (i32.div_u (table.size $t) (i32.const 1000000)))";
+    let tables = module(
+        "",
+        &format!(
+            r#"(table $t 1 funcref)
+               (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32) {grow} (i32.const 0))"#
+        ),
+    );
+    let tables = wat::parse_bytes(&tables).unwrap();
+    let grown = run_bytes(&tables, &guests::scenario(ONE), Limits::default());
+    assert_eq!(grown.plays[0].log, ["info: =09"], "just below ten million elements");
+    for many in ["(table 10000000 funcref)".repeat(9), "(memory 1)".repeat(2)] {
+        let reason = refused(&module("", &many));
+        assert!(reason.contains("Failed to create new Wasm instance"), "{reason}");
+    }
+}
+
+#[test]
+fn deep_recursion_ends_the_vm_and_not_the_host() {
+    let deep = module(
+        "",
+        r#"(func $deep (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+            (call $deep (local.get 0) (local.get 1) (local.get 2)))"#,
+    );
+    let log = trapped(&deep, Limits::default());
+    assert!(log.contains("call stack exhausted"), "{log}");
+}
+
+#[test]
+fn an_allocator_that_recurses_through_the_host_ends_the_vm() {
+    let guest = r#"(module
+        (import "env" "proxy_get_buffer_bytes" (func $read (param i32 i32 i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+        (func $again (export "malloc") (param i32) (result i32)
+            (call $read (i32.const 7) (i32.const 0) (i32.const -1) (i32.const 16) (i32.const 20)))
+        (func (export "proxy_on_configure") (param i32 i32) (result i32) (i32.eqz (call $again (i32.const 8)))))"#;
+    let yaml = "{scenario: s, configuration: {a: 1}, steps: [{}]}";
+    let reason = outcome(guest.as_bytes(), yaml).refused.unwrap();
+    assert!(reason.contains("restricted_callback"), "{reason}");
+}
+
+#[test]
+fn what_an_allocator_answers_is_never_trusted() {
+    for answer in ["(i32.const -1)", "(i32.const 0)", "(i32.const 65535)", "unreachable", FOREVER] {
+        let guest = format!(
+            r#"(module
+                (import "env" "proxy_get_buffer_bytes" (func $read (param i32 i32 i32 i32 i32) (result i32)))
+                (memory (export "memory") 1) (func (export "proxy_abi_version_0_2_1"))
+                (func (export "malloc") (param i32) (result i32) {answer} {})
+                (func (export "proxy_on_configure") (param i32 i32) (result i32)
+                    (i32.eqz (call $read (i32.const 7) (i32.const 0) (i32.const -1) (i32.const 16) (i32.const 20)))))"#,
+            if answer == FOREVER { "(i32.const 8)" } else { "" }
+        );
+        let outcome = outcome(guest.as_bytes(), "{scenario: s, configuration: {a: 1}, steps: [{}]}");
+        let reason = outcome.refused.unwrap();
+        let expected = match answer {
+            "unreachable" => "proxy_on_configure failed: wasm trap",
+            FOREVER => "units of fuel",
+            _ => "proxy_on_configure answered false",
+        };
+        assert!(reason.contains(expected), "{answer}: {reason}");
+    }
+}
+
+#[test]
+fn calls_of_the_host_are_counted_and_so_is_what_they_carry() {
+    let endless = |call: &str| on_request("", &format!("(loop $again (drop {call}) (br $again))"));
+    let log = trapped(&endless("(call $log (i32.const 0) (i32.const 0) (i32.const 0))"), Limits::default());
+    assert!(log.contains("more than 100000 calls to the host"), "{}", &log[log.len() - 300..]);
+    let set = endless("(call $set_property (i32.const 0) (i32.const 8) (i32.const 0) (i32.const 262144))");
+    let log = trapped(&set, Limits::default());
+    assert!(log.contains("more than 256 MiB carried"), "{log}");
+}
+
+#[test]
+fn thousands_of_imports_are_linked_and_one_unknown_among_them_is_found() {
+    let mut imports = String::new();
+    for _ in 0..5_000 {
+        let _ = write!(imports, r#"(import "env" "proxy_done" (func (result i32)))"#);
+    }
+    assert_eq!(outcome(&module(&imports, ""), ONE).refused, None);
+    let unknown = format!(r#"{imports}(import "env" "x" (func))"#);
+    assert!(refused(&module(&unknown, "")).contains("missing import: env.x"));
+}
+
+#[test]
+fn large_modules_are_taken_up_to_a_limit() {
+    let functions = "(func (result i32) (i32.const 1))".repeat(30_000);
+    let data = format!(r#"(data (i32.const 0) "{}")"#, "x".repeat(400_000));
+    assert_eq!(outcome(&module("", &format!("{functions}{}", data.repeat(10))), ONE).refused, None);
+    let mut huge = b"\0asm\x01\0\0\0".to_vec();
+    huge.resize(65 << 20, 0);
+    let reason = run_bytes(&huge, &guests::scenario(ONE), Limits::default()).refused.unwrap();
+    assert!(reason.contains("at most 67108864"), "{reason}");
+}
+
+#[test]
+fn bytes_that_are_no_module_are_refused() {
+    for bytes in [b"".as_slice(), b"\0asm", b"\0asm\x01\0\0\0\x07\xff\xff\xff\xff\x0f", &[0xff; 4096]] {
+        let reason = run_bytes(bytes, &guests::scenario(ONE), Limits::default()).refused.unwrap();
+        assert!(reason.contains("corrupted") || reason.contains("ABI version"), "{reason}");
+    }
+    // The mark stands there, but the code isn't valid.
+    let reason = refused(&module("", "(func (result i32) (i64.const 1))"));
+    assert!(reason.contains("Failed to load Wasm bytecode"), "{reason}");
+}
