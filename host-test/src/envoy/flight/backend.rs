@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::Upstream;
+use super::{Events, Upstream};
 use crate::{envoy::upstream, scenario::Scenario};
 
 pub enum Backend {
@@ -26,6 +26,14 @@ impl Backend {
         match self {
             Self::AtOnce(upstream) => upstream.port(),
             Self::InFlight(upstream) => upstream.port(),
+        }
+    }
+
+    /// Grows with whatever is heard where streams stay open; elsewhere nobody looks.
+    pub fn events(&self) -> Events {
+        match self {
+            Self::AtOnce(_) => Events::default(),
+            Self::InFlight(upstream) => Events::clone(upstream.events()),
         }
     }
 }

@@ -13,7 +13,13 @@ mod end;
 mod quiet;
 mod upstream;
 
-pub use self::{backend::Backend, client::open, end::End, quiet::Quiet, upstream::Upstream};
+pub use self::{
+    backend::Backend,
+    client::open,
+    end::{End, Events},
+    quiet::Quiet,
+    upstream::Upstream,
+};
 
 use serde_json::{Value, json};
 

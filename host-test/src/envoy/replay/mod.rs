@@ -181,9 +181,9 @@ impl Host {
         for entry in group.iter_mut() {
             let upstream = Backend::start(entry.stage.scenario).await?;
             entry.stage.upstream = upstream.port();
-            upstreams.push(upstream);
-            let called = Callouts::start(&entry.stage.scenario.given.clusters).await?;
+            let called = Callouts::start(&entry.stage.scenario.given.clusters, &upstream.events()).await?;
             entry.stage.clusters = called.clusters();
+            upstreams.push(upstream);
             callouts.push(called);
         }
         let logs = tempfile::Builder::new().prefix("portcullis-access-").tempdir()?;
