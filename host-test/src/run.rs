@@ -16,7 +16,7 @@ use crate::{
         self, Artifacts, Replay, Report,
         invariant::{self, Invariant, Traffic},
     },
-    scenario::{HostKind, Module, Scenario},
+    scenario::{Filter, HostKind, Module, Scenario},
     vm::Limits,
 };
 
@@ -42,9 +42,10 @@ pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result
     if !options.invariants.is_empty() {
         let each = |scenario| options.invariants.iter().map(move |invariant| (scenario, *invariant));
         let held = scenarios.iter().flat_map(each).map(|(scenario, invariant)| {
-            let module = artifacts.module(scenario);
-            let module = module.and_then(|path| fs::read(&path).with_context(|| path.display().to_string()));
-            invariant::hold(invariant, scenario, module, options.traffic)
+            let read = |path: PathBuf| fs::read(&path).with_context(|| path.display().to_string());
+            let chain = scenario.chain();
+            let modules = chain.iter().map(|filter| artifacts.module(filter).and_then(read)).collect();
+            invariant::hold(invariant, scenario, modules, options.traffic)
         });
         return Ok(held.collect());
     }
@@ -60,9 +61,10 @@ pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result
     Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, limits))
 }
 
-/// The module that a scenario is about.
-pub fn module(built: &[Built], scenario: &Scenario) -> Result<PathBuf> {
-    BuiltModules { plugins: built, guests: OnceCell::new() }.module(scenario)
+/// The modules of a scenario, in the order in which a request meets them.
+pub fn modules(built: &[Built], scenario: &Scenario) -> Result<Vec<PathBuf>> {
+    let artifacts = BuiltModules { plugins: built, guests: OnceCell::new() };
+    scenario.chain().iter().map(|filter| artifacts.module(filter)).collect()
 }
 
 struct BuiltModules<'a> {
@@ -98,9 +100,9 @@ impl BuiltModules<'_> {
 }
 
 impl Artifacts for BuiltModules<'_> {
-    fn module(&self, scenario: &Scenario) -> Result<PathBuf> {
-        match &scenario.module {
-            None => Ok(self.find(&scenario.plugin)?.module.path.clone()),
+    fn module(&self, filter: &Filter) -> Result<PathBuf> {
+        match &filter.module {
+            None => Ok(self.find(&filter.plugin)?.module.path.clone()),
             Some(Module::Guest(name)) => self.guest(name),
             Some(Module::File(path)) if path.extension().is_some_and(|extension| extension == "wat") => {
                 build::assemble(&Workspace::find()?, path)
@@ -109,8 +111,8 @@ impl Artifacts for BuiltModules<'_> {
         }
     }
 
-    fn component(&self, scenario: &Scenario) -> Result<PathBuf> {
-        Ok(self.find(&scenario.plugin)?.component.path.clone())
+    fn component(&self, filter: &Filter) -> Result<PathBuf> {
+        Ok(self.find(&filter.plugin)?.component.path.clone())
     }
 }
 
@@ -121,10 +123,10 @@ struct Envoy<'a> {
 
 impl Replay for Envoy<'_> {
     fn replay(&self, scenarios: &[Scenario], trace: bool) -> Vec<Result<Outcome>> {
-        let capabilities = |scenario: &Scenario| {
-            let built = scenario.module.is_none().then(|| self.artifacts.find(&scenario.plugin).ok())??;
+        let capabilities = |filter: &Filter| {
+            let built = filter.module.is_none().then(|| self.artifacts.find(&filter.plugin).ok())??;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        envoy::replay::run(&self.found, &|scenario| self.artifacts.module(scenario), &capabilities, scenarios, trace)
+        envoy::replay::run(&self.found, &|filter| self.artifacts.module(filter), &capabilities, scenarios, trace)
     }
 }

@@ -8,7 +8,7 @@ use anyhow::Result;
 use host_test::{
     envoy::{find, replay},
     outcome::{Cut, Outcome},
-    scenario::Scenario,
+    scenario::{Filter, Scenario},
 };
 use tempfile::TempDir;
 
@@ -28,8 +28,7 @@ fn play_under(capabilities: Option<&[&str]>, scenarios: &[&str]) -> Vec<Result<O
             scenario
         })
         .collect();
-    let module =
-        |scenario: &Scenario| -> Result<PathBuf> { Ok(MODULES.path().join(format!("{}.wasm", scenario.plugin))) };
+    let module = |filter: &Filter| -> Result<PathBuf> { Ok(MODULES.path().join(format!("{}.wasm", filter.plugin))) };
     let list: Option<Vec<String>> = capabilities.map(|list| list.iter().map(|name| name.to_string()).collect());
     let results = replay::run(&find(None, None).unwrap(), &module, &|_| list.clone(), &scenarios, false);
     assert_eq!(results.len(), scenarios.len());

@@ -30,7 +30,7 @@ fn played(module: &Path, scenarios: &[&str]) -> Vec<(Scenario, Outcome, Outcome)
     let outcomes = replay::run(&envoy, &|_| Ok(module.to_path_buf()), &|_| None, &scenarios, true);
     let limits = Limits { trace: true, envoy: versions::minor(&envoy.version), ..Limits::default() };
     let played = scenarios.into_iter().zip(outcomes).map(|(scenario, envoy)| {
-        let wasm = vm::run(module, &scenario, limits).unwrap();
+        let wasm = vm::run(&[module.to_path_buf()], &scenario, limits).unwrap();
         let envoy = envoy.unwrap();
         let plays: usize = scenario.steps.iter().map(|step| step.cuts().len()).sum();
         assert_eq!((wasm.traces.len(), envoy.traces.len()), (plays + 1, plays + 1), "the start, and each play");

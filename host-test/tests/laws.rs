@@ -23,7 +23,7 @@ steps:
 /// The verdict of a law on a guest.
 fn verdict(invariant: Invariant, wat: &[u8], yaml: &str, seed: u64) -> Verdict {
     let module = wat::parse_bytes(wat).unwrap().into_owned();
-    hold(invariant, &scenario(yaml), Ok(module), Traffic { seed, plays: 300 }).verdict
+    hold(invariant, &scenario(yaml), Ok(vec![module]), Traffic { seed, plays: 300 }).verdict
 }
 
 /// What is said of the one failure.

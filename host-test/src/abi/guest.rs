@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
 use super::{budget::Budget, restricted::Doing};
-use crate::world::{Exchange, Shared, callouts::Answer, foreign::Foreign, metrics::Defined};
+use crate::world::{Exchange, Plugin, Shared, callouts::Answer, foreign::Foreign, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +22,7 @@ pub const ROOT: u32 = 1;
 
 pub struct Guest {
     pub world: Shared,
+    pub plugin: Rc<Plugin>,
     /// The VM's number in the world.
     pub vm: u32,
     pub metrics: Defined,
@@ -48,10 +49,11 @@ pub struct Guest {
 }
 
 impl Guest {
-    pub fn new(world: Shared, limits: StoreLimits) -> Self {
+    pub fn new(world: Shared, plugin: Rc<Plugin>, limits: StoreLimits) -> Self {
         let vm = world.borrow_mut().next_vm();
         Self {
             world,
+            plugin,
             vm,
             metrics: Defined::default(),
             foreign: Foreign::default(),

@@ -8,11 +8,12 @@ use super::bindings::portcullis::policy::{
     host::{Host, Level, RouteProperty},
     types,
 };
-use crate::world::{Exchange, Shared, logs, metrics::Defined};
+use crate::world::{Exchange, Plugin, Shared, logs, metrics::Defined};
 
 /// What the host keeps for one instance.
 pub struct Guest {
     pub world: Shared,
+    pub plugin: Rc<Plugin>,
     pub metrics: Defined,
     pub limits: StoreLimits,
     /// The instance's number in the world.
@@ -69,7 +70,7 @@ impl Host for Guest {
             RouteProperty::VirtualHostMetadata => b"xds\0virtual_host_metadata",
         };
         let exchange = self.current()?;
-        let found = self.world.borrow().property(Some(&exchange.borrow()), path);
+        let found = self.world.borrow().property(&self.plugin, Some(&exchange.borrow()), path);
         found.ok().filter(|value| !value.is_empty())
     }
 

@@ -7,7 +7,7 @@ mod bindings;
 mod host;
 mod policy;
 
-use std::{fs, path::Path};
+use std::{fs, path::PathBuf};
 
 use anyhow::Context;
 
@@ -16,21 +16,27 @@ use crate::{
     outcome::{Outcome, Play},
     scenario::Scenario,
     vm::Limits,
-    world::{Shared, World, proxy::Proxy, stream::Filter},
+    world::{Plugin, Shared, World, proxy::Proxy, stream::Filter},
 };
 
-/// Runs a scenario on the component in a file.
-pub fn run(component: &Path, scenario: &Scenario) -> anyhow::Result<Outcome> {
-    let bytes = fs::read(component).with_context(|| format!("can't read {}", component.display()))?;
-    let component = policy::load(&bytes).with_context(|| format!("{} is no head-policy", component.display()))?;
+/// Runs a scenario on the components in files, one for each filter of its chain.
+pub fn run(components: &[PathBuf], scenario: &Scenario) -> anyhow::Result<Outcome> {
+    let load = |component: &PathBuf| {
+        let bytes = fs::read(component).with_context(|| format!("can't read {}", component.display()))?;
+        policy::load(&bytes).with_context(|| format!("{} is no head-policy", component.display()))
+    };
+    let components = components.iter().map(load).collect::<anyhow::Result<Vec<_>>>()?;
+    let filters = components.len();
+    let chain: Vec<_> = components.into_iter().zip(Plugin::chain(scenario)).collect();
     let world = World::of(scenario);
     let limits = Limits::default();
     let around = Shared::clone(&world);
-    let start = move |_: usize| {
-        let policy = Policy::start(&component, &around, limits).map_err(|error| format!("{error:#}"))??;
+    let start = move |place: usize| {
+        let (component, plugin) = chain.get(place).ok_or("the chain has no such filter")?;
+        let policy = Policy::start(component, &around, plugin, limits).map_err(|error| format!("{error:#}"))??;
         Ok(Box::new(policy) as Box<dyn Filter>)
     };
-    let started = Proxy::start(Shared::clone(&world), 1, scenario.given.workers as usize, Box::new(start));
+    let started = Proxy::start(Shared::clone(&world), filters, scenario.given.workers as usize, Box::new(start));
     let mut outcome = Outcome { startup_log: world.borrow_mut().logs.take(), ..Outcome::default() };
     let mut proxy = match started {
         Ok(proxy) => proxy,

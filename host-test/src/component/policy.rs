@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    rc::Rc,
     sync::{LazyLock, Mutex, PoisonError},
 };
 
@@ -21,7 +22,7 @@ use super::{
 use crate::{
     vm::{self, Limits},
     world::{
-        Exchange, Headers, Shared, Side,
+        Exchange, Headers, Plugin, Shared, Side,
         maps::Map,
         metrics::Defined,
         reply::Reply,
@@ -63,10 +64,12 @@ impl Policy {
     pub fn start(
         component: &HeadPolicyPre<Guest>,
         world: &Shared,
+        plugin: &Rc<Plugin>,
         limits: Limits,
     ) -> anyhow::Result<Result<Self, String>> {
         let guest = Guest {
             world: Shared::clone(world),
+            plugin: Rc::clone(plugin),
             vm: world.borrow_mut().next_vm(),
             metrics: Defined::default(),
             limits: StoreLimitsBuilder::new().memory_size(limits.memory).build(),
@@ -77,8 +80,7 @@ impl Policy {
         store.limiter(|guest| &mut guest.limits);
         limits.arm(&mut store)?;
         let policy = component.instantiate(&mut store)?;
-        let configuration = world.borrow().configuration.clone();
-        let taken = match policy.portcullis_policy_head_filter().call_configure(&mut store, &configuration) {
+        let taken = match policy.portcullis_policy_head_filter().call_configure(&mut store, &plugin.configuration) {
             Ok(taken) => taken,
             Err(error) => Err(format!("configure failed: {}", error.root_cause())),
         };

@@ -46,8 +46,8 @@ pub fn coverage(check: bool) -> Result<bool> {
         if scenario.skip.contains_key(&HostKind::Wasm) || scenario.envoy.skipped(Limits::default().envoy).is_some() {
             continue;
         }
-        let module = run::module(&built, &scenario)?;
-        let calls = calls(&module, &scenario)?;
+        let modules = run::modules(&built, &scenario)?;
+        let calls = calls(&modules, &scenario)?;
         let versions = confirmed.versions(&scenario)?;
         let link = link(&workspace.root, &scenario.file)?;
         covering.push(Covering { link, calls, versions });
@@ -73,8 +73,8 @@ fn folders(root: &Path) -> [PathBuf; 2] {
     [root.join("plugins"), root.join("host-test")]
 }
 
-fn calls(module: &Path, scenario: &Scenario) -> Result<BTreeSet<String>> {
-    let outcome = vm::run(module, scenario, Limits { trace: true, ..Limits::default() })?;
+fn calls(modules: &[PathBuf], scenario: &Scenario) -> Result<BTreeSet<String>> {
+    let outcome = vm::run(modules, scenario, Limits { trace: true, ..Limits::default() })?;
     Ok(outcome.traces.into_iter().flatten().map(|entry| entry.name).collect())
 }
 

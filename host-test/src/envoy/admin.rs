@@ -21,8 +21,16 @@ pub struct Admin {
 impl Admin {
     /// The counters whose full name matches `pattern` (RE2, unanchored), with their values.
     pub async fn counters(&self, pattern: &str) -> Result<BTreeMap<String, u64>> {
-        let path = format!("/stats?format=json&type=Counters&filter={}", escaped(pattern));
-        let stats = self.json(&path).await?;
+        self.stats(&format!("/stats?format=json&type=Counters&filter={}", escaped(pattern))).await
+    }
+
+    /// The counters and gauges whose full name matches `pattern` (RE2, unanchored), with their values.
+    pub async fn numbers(&self, pattern: &str) -> Result<BTreeMap<String, u64>> {
+        self.stats(&format!("/stats?format=json&filter={}", escaped(pattern))).await
+    }
+
+    async fn stats(&self, path: &str) -> Result<BTreeMap<String, u64>> {
+        let stats = self.json(path).await?;
         let stats = stats.get("stats").and_then(Value::as_array).context("/stats holds no `stats`")?;
         let pair = |stat: &Value| Some((stat.get("name")?.as_str()?.to_owned(), stat.get("value")?.as_u64()?));
         Ok(stats.iter().filter_map(pair).collect())

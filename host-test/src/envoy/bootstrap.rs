@@ -1,4 +1,4 @@
-//! Scenarios → one bootstrap. Each scenario has a listener, a route table, a VM and a cluster of its
+//! Scenarios → one bootstrap. Each scenario has a listener, a route table, VMs and a cluster of its
 //! own, so that none can touch another; a step that a later filter replies to has a further
 //! listener, because nothing in its request may tell that filter apart from the one under test.
 //!
@@ -6,10 +6,11 @@
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use serde_json::{Map, Value, json};
 
-use super::behind;
-use crate::scenario::{Encoding, FailurePolicy, Place, Protocol, Scenario, Step};
+use super::{behind, flight};
+use crate::scenario::{Encoding, FailurePolicy, Filter, Given, Place, Protocol, Scenario, Step};
 
 /// A scenario with all that its part of a bootstrap needs.
 #[derive(Clone, Debug)]
@@ -17,16 +18,47 @@ pub struct Stage<'a> {
     pub scenario: &'a Scenario,
     /// Names the scenario in Envoy: its VM, cluster and listeners. Unlike all others.
     pub name: String,
-    pub module: PathBuf,
-    /// The capability list, or `None` for all capabilities.
-    pub capabilities: Option<Vec<String>>,
+    /// The filters, in the order in which a request meets them.
+    pub chain: Vec<Actor>,
     /// The port of its upstream on 127.0.0.1.
     pub upstream: u16,
-    /// The clusters that its filter calls.
+    /// The clusters that its filters call.
     pub clusters: Vec<Value>,
 }
 
+/// A filter with all that its part of a bootstrap needs.
+#[derive(Clone, Debug)]
+pub struct Actor {
+    pub filter: Filter,
+    /// Unlike all others.
+    pub vm_id: String,
+    pub module: PathBuf,
+    /// The capability list, or `None` for all capabilities.
+    pub capabilities: Option<Vec<String>>,
+}
+
+impl Actor {
+    /// The chain of the scenario that Envoy knows under a name: so is the VM of its filter under test called.
+    pub fn chain(
+        scenario: &Scenario,
+        name: &str,
+        module: &dyn Fn(&Filter) -> Result<PathBuf>,
+        capabilities: &dyn Fn(&Filter) -> Option<Vec<String>>,
+    ) -> Result<Vec<Self>> {
+        let actor = |(filter, place): (Filter, String)| {
+            let vm_id = if place.is_empty() { name.to_owned() } else { format!("{name}-{place}") };
+            Ok(Self { vm_id, module: module(&filter)?, capabilities: capabilities(&filter), filter })
+        };
+        scenario.chain().into_iter().zip(scenario.places()).map(actor).collect()
+    }
+}
+
 impl Stage<'_> {
+    /// Whether a VM is one of this scenario's.
+    pub fn is_own(&self, vm_id: &str) -> bool {
+        self.chain.iter().any(|actor| actor.vm_id == vm_id)
+    }
+
     /// The listener that a step's request goes to; also the prefix of its statistics.
     pub fn listener(&self, step: usize) -> String {
         match self.scenario.steps.get(step) {
@@ -57,9 +89,10 @@ pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
         // Only what is read: the admin interface is asked at every step.
         "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": [
             { "prefix": "wasmcustom." }, { "prefix": "wasm." }, { "suffix": "_cx_rx_bytes_total" },
+            { "suffix": "downstream_rq_total" }, { "suffix": "downstream_rq_active" },
         ] } } },
         "static_resources": {
-            "listeners": listeners.collect::<Vec<_>>(),
+            "listeners": listeners.chain([flight::ping()]).collect::<Vec<_>>(),
             "clusters": stages.iter().flat_map(|stage| stage.clusters.iter().cloned().chain([cluster(stage)]))
                 .collect::<Vec<_>>(),
         },
@@ -68,7 +101,8 @@ pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
 
 fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> Value {
     let scenario = stage.scenario;
-    let mut filters = vec![json!({ "name": "portcullis", "typed_config": wasm(stage) })];
+    let wasm = |actor| json!({ "name": "portcullis", "typed_config": wasm(actor, &scenario.given) });
+    let mut filters: Vec<Value> = stage.chain.iter().map(wasm).collect();
     let reply = step.and_then(|step| step.reply.as_ref());
     filters.extend(behind::filter(scenario.given.reroute.is_some(), reply));
     filters.push(json!({ "name": "router", "typed_config": {
@@ -98,7 +132,7 @@ fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> V
             "access_log": [{ "name": "file", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 "path": log,
-                "log_format": { "json_format": { "record": record } },
+                "log_format": { "json_format": { "record": record, "port": "%DOWNSTREAM_REMOTE_PORT%" } },
             } }],
         } }] }],
     })
@@ -109,37 +143,37 @@ pub fn record_state(plugin: &str) -> String {
     format!("wasm.portcullis_{}", plugin.replace('-', "_"))
 }
 
-fn wasm(stage: &Stage<'_>) -> Value {
+fn wasm(actor: &Actor, given: &Given) -> Value {
     let mut vm = json!({
-        "vm_id": stage.name,
+        "vm_id": actor.vm_id,
         "runtime": "envoy.wasm.runtime.v8",
-        "code": { "local": { "filename": stage.module } },
+        "code": { "local": { "filename": actor.module } },
     });
-    if let (Some(capabilities), Some(vm)) = (&stage.capabilities, vm.as_object_mut()) {
+    if let (Some(capabilities), Some(vm)) = (&actor.capabilities, vm.as_object_mut()) {
         let allowed: Map<String, Value> = capabilities.iter().map(|name| (name.clone(), json!({}))).collect();
         vm.insert("capability_restriction_config".into(), json!({ "allowed_capabilities": allowed }));
     }
     let mut config = json!({
         "name": "portcullis",
-        "root_id": stage.scenario.plugin,
+        "root_id": actor.filter.plugin,
         "vm_config": vm,
-        "failure_policy": match stage.scenario.given.failure_policy {
+        "failure_policy": match given.failure_policy {
             FailurePolicy::FailReload => "FAIL_RELOAD",
             FailurePolicy::FailClosed => "FAIL_CLOSED",
             FailurePolicy::FailOpen => "FAIL_OPEN",
         },
-        "allow_on_headers_stop_iteration": stage.scenario.given.allow_on_headers_stop_iteration,
+        "allow_on_headers_stop_iteration": given.allow_on_headers_stop_iteration,
     });
-    if let (Some(configuration), Some(config)) = (configuration(stage.scenario), config.as_object_mut()) {
+    if let (Some(configuration), Some(config)) = (configuration(&actor.filter), config.as_object_mut()) {
         config.insert("configuration".into(), configuration);
     }
     json!({ "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": config })
 }
 
-/// `None` for a scenario without configuration: then the filter gets none, of length 0.
-fn configuration(scenario: &Scenario) -> Option<Value> {
-    let configuration = &scenario.configuration;
-    match scenario.encoding() {
+/// `None` for a filter without configuration: then the filter gets none, of length 0.
+fn configuration(filter: &Filter) -> Option<Value> {
+    let configuration = &filter.configuration;
+    match filter.encoding() {
         _ if configuration.is_null() => None,
         Encoding::Struct => {
             Some(json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration }))
@@ -183,7 +217,7 @@ fn cluster(stage: &Stage<'_>) -> Value {
         Protocol::Http1 => json!({ "http_protocol_options": { "enable_trailers": true } }),
         Protocol::Http2 => json!({ "http2_protocol_options": {} }),
     };
-    json!({
+    let mut cluster = json!({
         "name": stage.name,
         "type": "STATIC",
         "connect_timeout": "2s",
@@ -195,7 +229,11 @@ fn cluster(stage: &Stage<'_>) -> Value {
             "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
             "explicit_http_config": protocol,
         } },
-    })
+    });
+    if let (true, Some(cluster)) = (stage.scenario.in_flight(), cluster.as_object_mut()) {
+        cluster.insert("transport_socket".into(), flight::named_by_client());
+    }
+    cluster
 }
 
 #[cfg(test)]
@@ -203,14 +241,8 @@ mod tests {
     use super::*;
 
     fn stage(scenario: &Scenario) -> Stage<'_> {
-        Stage {
-            scenario,
-            name: "s0".into(),
-            module: "m.wasm".into(),
-            capabilities: None,
-            upstream: 1,
-            clusters: Vec::new(),
-        }
+        let chain = Actor::chain(scenario, "s0", &|_| Ok("m.wasm".into()), &|_| None).unwrap();
+        Stage { scenario, name: "s0".into(), chain, upstream: 1, clusters: Vec::new() }
     }
 
     fn scenario(yaml: &str) -> Scenario {
@@ -228,7 +260,7 @@ mod tests {
 
     #[test]
     fn a_configuration_travels_as_the_scenario_says_and_none_stays_none() {
-        let of = |yaml: &str| configuration(&scenario(yaml));
+        let of = |yaml: &str| configuration(&scenario(yaml).chain()[0]);
         assert_eq!(of("{scenario: s}"), None);
         assert_eq!(of("{scenario: s, configuration: {a: 1}}").unwrap()["value"], json!({ "a": 1 }));
         let text = of("{scenario: s, configuration: {a: 1}, configuration_as: string}").unwrap();

@@ -1,6 +1,10 @@
 //! The clusters that filters call: a server for each, which answers as the scenario declares.
 
-use std::{collections::BTreeMap, io, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, atomic::Ordering},
+};
 
 use anyhow::Result;
 use serde_json::{Value, json};
@@ -10,7 +14,10 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use super::wire::{Outgoing, Pace, http1};
+use super::{
+    flight::Events,
+    wire::{Outgoing, Pace, http1},
+};
 use crate::{
     outcome::Cut,
     scenario::{Body, CalloutAnswer, Protocol, Trouble},
@@ -27,7 +34,8 @@ pub struct Callouts {
 const NOBODY: u16 = 1;
 
 impl Callouts {
-    pub async fn start(clusters: &BTreeMap<String, Vec<CalloutAnswer>>) -> io::Result<Self> {
+    /// `events` grows with whatever a call does at its server.
+    pub async fn start(clusters: &BTreeMap<String, Vec<CalloutAnswer>>, events: &Events) -> io::Result<Self> {
         let (mut ports, mut serving) = (BTreeMap::new(), Vec::new());
         for (name, answers) in clusters {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
@@ -36,7 +44,7 @@ impl Callouts {
                 Some(Trouble::NoHost) => None,
                 Some(Trouble::Refused) => Some(NOBODY),
                 _ => {
-                    serving.push(tokio::spawn(serve(listener, answers.clone())));
+                    serving.push(tokio::spawn(serve(listener, answers.clone(), Events::clone(events))));
                     Some(port)
                 }
             };
@@ -69,26 +77,29 @@ impl Drop for Callouts {
     }
 }
 
-async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>) {
+async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>, events: Events) {
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     let given = Arc::new(Mutex::new(0));
     let answers = Arc::new(answers);
     while let Ok((stream, _)) = listener.accept().await {
-        let (answers, given) = (Arc::clone(&answers), Arc::clone(&given));
+        events.fetch_add(1, Ordering::Relaxed);
+        let (answers, given, events) = (Arc::clone(&answers), Arc::clone(&given), Events::clone(&events));
         connections.spawn(async move {
             // A connection that fails ends; Envoy makes another.
-            let _ = answer(stream, &answers, &given).await;
+            let _ = answer(stream, &answers, &given, &events).await;
+            events.fetch_add(1, Ordering::Relaxed);
         });
     }
 }
 
-async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usize>) -> Result<()> {
+async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usize>, events: &Events) -> Result<()> {
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = http1::Reader::new(reader);
     while let Some((_, headers)) = reader.head().await? {
         reader.body(http1::Framing::of_request(&headers), |_| ()).await?;
+        events.fetch_add(1, Ordering::Relaxed);
         let place = {
             let mut given = given.lock().await;
             *given += 1;
@@ -112,6 +123,7 @@ async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usiz
             Some(_) => return Ok(()),
             None => http1::write(&mut writer, &start, &outgoing, Pace::default()).await?,
         }
+        events.fetch_add(1, Ordering::Relaxed);
     }
     Ok(())
 }

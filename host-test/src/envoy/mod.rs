@@ -10,6 +10,7 @@ pub mod client;
 pub mod demo;
 pub mod edge;
 pub mod find;
+mod flight;
 pub mod process;
 pub mod replay;
 pub mod upstream;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Failure;
 use crate::{
     outcome::{Cut, Message, Outcome, Play},
-    scenario::{Expect, HeaderExpectation, Scenario, bytes::display},
+    scenario::{Expect, HeaderExpectation, Scenario, Step, bytes::display},
 };
 
 /// All failures of a scenario on one host.
@@ -25,7 +25,7 @@ pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
     }
     for play in &outcome.plays {
         let Some(step) = scenario.steps.get(play.step) else { continue };
-        let mut what = check(&step.expect, play);
+        let mut what = check(step, play);
         what.extend(never(&scenario.never, play));
         if !what.is_empty() {
             let place = place(play, step.name.as_deref());
@@ -35,11 +35,12 @@ pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
     failures
 }
 
-/// The failures of one play.
-pub fn check(expect: &Expect, play: &Play) -> Vec<String> {
+/// The failures of a step that was played once. A stream with a name may not have ended yet.
+pub fn check(step: &Step, play: &Play) -> Vec<String> {
+    let (expect, open) = (&step.expect, step.stream.is_some());
     let mut failures = Vec::new();
-    client(expect, play, &mut failures);
-    upstream(expect, play, &mut failures);
+    client(expect, play, open, &mut failures);
+    upstream(expect, play, open, &mut failures);
     record(expect, play.record.as_deref(), &mut failures);
     for (name, wanted) in &expect.metrics {
         let grown = play.metrics.get(name).copied().unwrap_or(0);
@@ -99,10 +100,13 @@ pub(super) fn place(play: &Play, name: Option<&str>) -> String {
     format!("step {}{name}{cut}", play.step + 1)
 }
 
-fn client(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
+fn client(expect: &Expect, play: &Play, open: bool, failures: &mut Vec<String>) {
     let expect = &expect.client;
-    let silent =
-        expect.status.is_none() && expect.headers.is_empty() && expect.body.is_none() && expect.trailers.is_empty();
+    let silent = expect.status.is_none()
+        && expect.headers.is_empty()
+        && expect.body.is_none()
+        && expect.trailers.is_empty()
+        && expect.complete.is_none();
     let Some(message) = &play.client else {
         if !silent {
             failures.push("client: expected a response, the connection ended without one".into());
@@ -116,10 +120,11 @@ fn client(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
     }
     lines("client", &expect.headers, &message.headers, failures);
     lines("client trailer", &expect.trailers, &message.trailers, failures);
-    body("client", expect.body.as_ref().map(|body| body.0.as_slice()), message, failures);
+    let wanted = expect.body.as_ref().map(|body| body.0.as_slice());
+    body("client", wanted, expect.complete.or((!open && wanted.is_some()).then_some(true)), message, failures);
 }
 
-fn upstream(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
+fn upstream(expect: &Expect, play: &Play, open: bool, failures: &mut Vec<String>) {
     let expect = &expect.upstream;
     let reached = play.upstream.is_some();
     if expect.reached.is_some_and(|wanted| wanted != reached) {
@@ -130,6 +135,7 @@ fn upstream(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
         && expect.path.is_none()
         && expect.headers.is_empty()
         && expect.body.is_none()
+        && expect.complete.is_none()
         && expect.trailers.is_empty();
     let Some(message) = &play.upstream else {
         if !silent && expect.reached != Some(true) {
@@ -147,7 +153,8 @@ fn upstream(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
     }
     lines("upstream", &expect.headers, &message.headers, failures);
     lines("upstream trailer", &expect.trailers, &message.trailers, failures);
-    body("upstream", expect.body.as_ref().map(|body| body.0.as_slice()), message, failures);
+    let wanted = expect.body.as_ref().map(|body| body.0.as_slice());
+    body("upstream", wanted, expect.complete.or((!open && wanted.is_some()).then_some(true)), message, failures);
 }
 
 fn lines(
@@ -175,12 +182,14 @@ pub(super) fn shown(lines: &[&[u8]]) -> String {
     }
 }
 
-fn body(side: &str, expect: Option<&[u8]>, message: &Message, failures: &mut Vec<String>) {
-    let Some(wanted) = expect else { return };
-    if message.body != wanted {
+fn body(side: &str, expect: Option<&[u8]>, complete: Option<bool>, message: &Message, failures: &mut Vec<String>) {
+    if let Some(wanted) = expect
+        && message.body != wanted
+    {
         failures.push(format!("{side} body: expected {}, actual {}", excerpt(wanted), excerpt(&message.body)));
-    } else if !message.complete {
-        failures.push(format!("{side} body: expected to end, was cut off"));
+    } else if complete.is_some_and(|complete| complete != message.complete) {
+        let (wanted, actual) = if message.complete { ("be cut off", "ended") } else { ("end", "was cut off") };
+        failures.push(format!("{side} body: expected to {wanted}, {actual}"));
     }
 }
 
@@ -249,7 +258,7 @@ mod tests {
     }
 
     fn failures(expect: &str) -> Vec<String> {
-        check(&serde_saphyr::from_str(expect).unwrap(), &play())
+        check(&serde_saphyr::from_str(&format!("{{expect: {expect}}}")).unwrap(), &play())
     }
 
     #[test]

@@ -44,7 +44,7 @@ pub fn compare(scenario: &Scenario, a: (HostKind, &Outcome), b: (HostKind, &Outc
     differ(&mut differences, names, "plays", (&a.plays.len(), &b.plays.len()));
     for (a, b) in a.plays.iter().zip(&b.plays) {
         plays(&mut differences, names, (a, b));
-        if scenario.module.is_some() {
+        if scenario.chain().iter().all(|filter| filter.module.is_some()) {
             said(&mut differences, names, (a, b));
         }
     }

@@ -6,14 +6,14 @@ pub mod invariant;
 pub mod trace;
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
 use crate::{
     component,
     outcome::Outcome,
-    scenario::{HostKind, Scenario},
+    scenario::{Filter, HostKind, Scenario},
     vm::{self, Limits},
 };
 
@@ -26,8 +26,8 @@ pub trait Replay {
 
 /// Where the builds of what is under test lie.
 pub trait Artifacts {
-    fn module(&self, scenario: &Scenario) -> anyhow::Result<PathBuf>;
-    fn component(&self, scenario: &Scenario) -> anyhow::Result<PathBuf>;
+    fn module(&self, filter: &Filter) -> anyhow::Result<PathBuf>;
+    fn component(&self, filter: &Filter) -> anyhow::Result<PathBuf>;
 }
 
 /// What came of one scenario on one host, or of the comparison of two.
@@ -93,10 +93,10 @@ pub fn run(
             let began = Instant::now();
             let (outcome, waited) = match host {
                 HostKind::Wasm => {
-                    let run = |module: &Path, scenario: &Scenario| vm::run(module, scenario, limits);
-                    (on(artifacts.module(scenario), scenario, run), None)
+                    let run = |modules: &[PathBuf], scenario: &Scenario| vm::run(modules, scenario, limits);
+                    (on(scenario, |filter| artifacts.module(filter), run), None)
                 }
-                HostKind::Component => (on(artifacts.component(scenario), scenario, component::run), None),
+                HostKind::Component => (on(scenario, |filter| artifacts.component(filter), component::run), None),
                 HostKind::Envoy => match envoys.next() {
                     Some((outcome, took)) => (outcome, Some(took)),
                     None => (Err(anyhow::anyhow!("Envoy gave no outcome of this scenario")), None),
@@ -142,11 +142,13 @@ fn compared(scenario: &Scenario, seen: &[(HostKind, Outcome)]) -> Vec<Report> {
     reports
 }
 
-fn on<F>(artifact: anyhow::Result<PathBuf>, scenario: &Scenario, run: F) -> anyhow::Result<Outcome>
+fn on<A, F>(scenario: &Scenario, artifact: A, run: F) -> anyhow::Result<Outcome>
 where
-    F: FnOnce(&Path, &Scenario) -> anyhow::Result<Outcome>,
+    A: Fn(&Filter) -> anyhow::Result<PathBuf>,
+    F: FnOnce(&[PathBuf], &Scenario) -> anyhow::Result<Outcome>,
 {
-    run(&artifact?, scenario)
+    let artifacts = scenario.chain().iter().map(artifact).collect::<anyhow::Result<Vec<_>>>()?;
+    run(&artifacts, scenario)
 }
 
 /// Why a scenario isn't played on a host.
@@ -164,7 +166,9 @@ fn replayed(
     if !hosts.contains(&HostKind::Envoy) {
         return Vec::new();
     }
-    let played = |scenario: &&Scenario| skipped(scenario, HostKind::Envoy, limits).is_none();
+    let played = |scenario: &&Scenario| {
+        scenario.runs_on(HostKind::Envoy) && skipped(scenario, HostKind::Envoy, limits).is_none()
+    };
     let wanted: Vec<Scenario> = scenarios.iter().filter(played).cloned().collect();
     let began = Instant::now();
     let Some(envoy) = envoy.filter(|_| !wanted.is_empty()) else { return Vec::new() };

@@ -32,6 +32,8 @@ pub struct ExpectMessage {
     pub status: Option<u16>,
     pub headers: BTreeMap<String, HeaderExpectation>,
     pub body: Option<Bytes>,
+    /// Whether the message has ended. Default: a body that is named must, but that of a named stream.
+    pub complete: Option<bool>,
     pub trailers: BTreeMap<String, HeaderExpectation>,
 }
 
@@ -44,6 +46,8 @@ pub struct ExpectUpstream {
     pub path: Option<String>,
     pub headers: BTreeMap<String, HeaderExpectation>,
     pub body: Option<Bytes>,
+    /// Whether the message has ended. Default: a body that is named must, but that of a named stream.
+    pub complete: Option<bool>,
     pub trailers: BTreeMap<String, HeaderExpectation>,
 }
 

@@ -74,6 +74,16 @@ fn read(file: &Path) -> Result<Scenario> {
             )
         })?;
     }
+    for filter in scenario.before.iter_mut().chain(&mut scenario.after) {
+        match (filter.module.take(), filter.plugin.is_empty()) {
+            (Some(module), true) => {
+                filter.plugin = module.name().into_owned();
+                filter.module = Some(module.beside(file));
+            }
+            (None, false) => {}
+            _ => bail!("{}: each filter `before` and `after` needs a `plugin` or a `module`", file.display()),
+        }
+    }
     Ok(scenario)
 }
 
@@ -126,6 +136,15 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
             }
             _ => {}
         }
+        let goes_on = step.request.as_ref().is_some_and(|request| request.more)
+            || step.response.as_ref().is_some_and(|response| response.more);
+        let later = step.send.is_some() || step.respond.is_some() || step.reset.is_some();
+        if step.stream.is_none() && (goes_on || later) {
+            bail!("step {place} has `more`, `send`, `respond` or `reset`, which need the `stream` that they belong to");
+        }
+        if step.stream.is_some() && (step.every_split || step.times > 1) {
+            bail!("step {place} has a `stream`, which is played once: leave out `every_split` and `times`");
+        }
         if step.response.is_some() && step.reply.is_some() {
             bail!("step {place} has a `response` and a `reply`; where a later filter replies, no upstream responds");
         }
@@ -158,6 +177,9 @@ mod tests {
             "{scenario: a, never: [''], steps: [{}]}",
             "{scenario: a, steps: [{expect: {log: ['']}}]}",
             "{scenario: a, steps: [{times: 0}]}",
+            "{scenario: a, steps: [{request: {more: true}}]}",
+            "{scenario: a, steps: [{reset: client}]}",
+            "{scenario: a, steps: [{stream: s, times: 2}]}",
             "{scenario: a, steps: [{times: 1000001}]}",
             "{scenario: a, steps: [{every_split: true, request: {body: {repeat: x, times: 1000001}}}]}",
             "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",

@@ -4,9 +4,11 @@
 pub mod bytes;
 pub mod callout;
 pub mod expect;
+pub mod filter;
 pub mod headers;
 pub mod load;
 pub mod module;
+pub mod schedule;
 pub mod span;
 pub mod step;
 
@@ -22,9 +24,11 @@ pub use self::{
     bytes::Bytes,
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
+    filter::Filter,
     headers::HeaderLines,
     load::{folders, load, load_folder, parse},
     module::Module,
+    schedule::Schedule,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
 };
@@ -47,6 +51,12 @@ pub struct Scenario {
     /// How the configuration travels. Default: `struct`; text is no struct, and always travels as `string`.
     #[serde(default)]
     pub configuration_as: Encoding,
+    /// Filters that stand before the one under test, in the order in which a request meets them.
+    #[serde(default)]
+    pub before: Vec<Filter>,
+    /// Filters that stand behind it.
+    #[serde(default)]
+    pub after: Vec<Filter>,
     /// The configuration must be refused, with an error that holds each of these texts.
     #[serde(default)]
     pub refused: Vec<String>,
@@ -100,12 +110,17 @@ impl Versions {
 impl Scenario {
     /// Whether a host can play this scenario at all.
     pub fn runs_on(&self, host: HostKind) -> bool {
-        self.module.is_none() || host != HostKind::Component
+        match host {
+            HostKind::Wasm => true,
+            HostKind::Component => self.chain().iter().all(|filter| filter.module.is_none()),
+            // Envoy itself chooses the worker of a connection.
+            HostKind::Envoy => self.given.workers <= 1,
+        }
     }
 
-    /// How the configuration travels.
-    pub fn encoding(&self) -> Encoding {
-        if self.configuration.is_string() { Encoding::String } else { self.configuration_as }
+    /// Whether exchanges stay open from step to step.
+    pub fn in_flight(&self) -> bool {
+        self.steps.iter().any(|step| step.stream.is_some())
     }
 }
 

@@ -76,7 +76,7 @@ pub async fn play(process: &Process, port: u16, seen: &Seen, step: &Step) -> Res
         records,
         to_upstream,
         to_client,
-        wrong: check(&step.expect, &play),
+        wrong: check(step, &play),
     })
 }
 

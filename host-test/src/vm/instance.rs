@@ -1,5 +1,7 @@
 //! One VM: its start, its callbacks, and what they cost.
 
+use std::rc::Rc;
+
 use wasmtime::{Memory, Store, Trap as Fault, WasmBacktrace, WasmParams, WasmResults};
 
 use super::{
@@ -9,7 +11,7 @@ use super::{
 use crate::{
     abi::{Budget, Guest, Stage, guest::ROOT},
     world::{
-        Shared, Side,
+        Plugin, Shared, Side,
         callouts::Answer,
         stream::{Filter, Trap},
         trace::Numbers,
@@ -28,13 +30,13 @@ pub struct Instance {
 impl Instance {
     /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
     /// `on_configure`. The error is Envoy's or the trap's.
-    pub fn start(module: &Loaded, world: &Shared, limits: Limits) -> Result<Self, String> {
+    pub fn start(module: &Loaded, world: &Shared, plugin: &Rc<Plugin>, limits: Limits) -> Result<Self, String> {
         {
             let mut world = world.borrow_mut();
             world.envoy = limits.envoy;
             world.trace.created(limits.trace);
         }
-        let guest = Guest::new(Shared::clone(world), limits.of_store());
+        let guest = Guest::new(Shared::clone(world), Rc::clone(plugin), limits.of_store());
         let mut store = Store::new(module.module().engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         limits.arm(&mut store).map_err(|error| error.to_string())?;
@@ -48,10 +50,7 @@ impl Instance {
         store.data_mut().allocator = allocator;
         let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1 };
         vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
-        let (on_start, on_configure) = {
-            let world = world.borrow();
-            (world.vm_configuration.len(), world.configuration.len())
-        };
+        let (on_start, on_configure) = (world.borrow().vm_configuration.len(), plugin.configuration.len());
         vm.store.data_mut().stage = Stage::Serving;
         vm.configure("proxy_on_vm_start", on_start)?;
         vm.store.data_mut().stage = Stage::Configuring;

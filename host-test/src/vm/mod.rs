@@ -15,7 +15,7 @@ mod session;
 
 use std::{
     fs,
-    path::Path,
+    path::PathBuf,
     time::{Duration, Instant},
 };
 
@@ -30,7 +30,7 @@ pub use self::{
 use crate::{
     outcome::Outcome,
     scenario::Scenario,
-    world::{World, trace::Entry},
+    world::{Plugin, World, trace::Entry},
 };
 
 /// How long a module takes from its bytes to a VM that is configured, with nothing of it in memory.
@@ -42,19 +42,27 @@ pub fn cold_start(
     let world = World::of(scenario);
     let began = Instant::now();
     let loaded = load::check(module, folder)?;
-    let _vm = instance::Instance::start(&loaded, &world, Limits::default())?;
+    let chain = Plugin::chain(scenario);
+    let plugin = chain.get(scenario.place()).ok_or("the scenario has no filter under test")?;
+    let _vm = instance::Instance::start(&loaded, &world, plugin, Limits::default())?;
     Ok(began.elapsed())
 }
 
-/// Runs a scenario on the module in a file.
-pub fn run(module: &Path, scenario: &Scenario, limits: Limits) -> anyhow::Result<Outcome> {
-    let bytes = fs::read(module).with_context(|| format!("can't read {}", module.display()))?;
-    Ok(run_bytes(&bytes, scenario, limits))
+/// Runs a scenario on the modules in files, one for each filter of its chain.
+pub fn run(modules: &[PathBuf], scenario: &Scenario, limits: Limits) -> anyhow::Result<Outcome> {
+    let read = |module: &PathBuf| fs::read(module).with_context(|| format!("can't read {}", module.display()));
+    let modules = modules.iter().map(read).collect::<anyhow::Result<Vec<_>>>()?;
+    let modules: Vec<&[u8]> = modules.iter().map(Vec::as_slice).collect();
+    Ok(played(Session::of_chain(&modules, scenario, limits), scenario, limits))
 }
 
-/// Runs a scenario on a module.
+/// Runs a scenario of one filter on a module.
 pub fn run_bytes(module: &[u8], scenario: &Scenario, limits: Limits) -> Outcome {
-    let mut session = match Session::start(module, scenario, limits) {
+    played(Session::start(module, scenario, limits), scenario, limits)
+}
+
+fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits) -> Outcome {
+    let mut session = match session {
         Ok(session) => session,
         Err(Refusal { reason, log }) => {
             return Outcome { refused: Some(reason), startup_log: log, ..Outcome::default() };

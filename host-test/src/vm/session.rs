@@ -8,7 +8,7 @@ use super::{
 use crate::{
     outcome::{Cut, Play},
     scenario::{Scenario, Step},
-    world::{Shared, World, proxy::Proxy, stream::Filter},
+    world::{Plugin, Shared, World, proxy::Proxy, stream::Filter},
 };
 
 /// Why a module or its configuration was refused.
@@ -24,26 +24,37 @@ pub struct Refusal {
 pub struct Session {
     proxy: Proxy,
     startup_log: Vec<String>,
+    /// The place of the filter under test.
+    under_test: usize,
 }
 
 impl Session {
-    /// Starts the filter as Envoy does.
+    /// Starts a filter as Envoy does.
     pub fn start(module: &[u8], scenario: &Scenario, limits: Limits) -> Result<Self, Refusal> {
+        Self::of_chain(&[module], scenario, limits)
+    }
+
+    /// Starts a chain of filters: a module for each, in the order in which a request meets them.
+    pub fn of_chain(modules: &[&[u8]], scenario: &Scenario, limits: Limits) -> Result<Self, Refusal> {
         let world = World::of(scenario);
-        let started = load::load(module).and_then(|module| {
+        let under_test = scenario.place();
+        let modules: Result<Vec<_>, String> = modules.iter().map(|module| load::load(module)).collect();
+        let started = modules.and_then(|modules| {
+            let chain: Vec<_> = modules.into_iter().zip(Plugin::chain(scenario)).collect();
+            let (filters, workers) = (chain.len(), scenario.given.workers as usize);
             let around = Shared::clone(&world);
-            let start = move |_: usize| {
-                let vm = Instance::start(&module, &around, limits)?;
+            let start = move |place: usize| {
+                let (module, plugin) = chain.get(place).ok_or("the chain has no such filter")?;
+                let vm = Instance::start(module, &around, plugin, limits)?;
                 Ok(Box::new(vm) as Box<dyn Filter>)
             };
-            let workers = scenario.given.workers as usize;
-            Proxy::start(Shared::clone(&world), 1, workers, Box::new(start))
+            Proxy::start(Shared::clone(&world), filters, workers, Box::new(start))
         });
         let startup_log = world.borrow_mut().logs.take();
         match started {
             Ok(mut proxy) => {
-                proxy.take_counts(0);
-                Ok(Self { proxy, startup_log })
+                proxy.take_counts(under_test);
+                Ok(Self { proxy, startup_log, under_test })
             }
             Err(message) => {
                 let reason = startup_log.iter().map(String::as_str).chain([message.as_str()]).collect::<Vec<_>>();
@@ -65,6 +76,6 @@ impl Session {
     /// Plays a step once.
     pub fn play(&mut self, step: &Step, cut: Cut) -> (Play, Counts) {
         let play = self.proxy.play(step, cut);
-        (play, self.proxy.take_counts(0))
+        (play, self.proxy.take_counts(self.under_test))
     }
 }

@@ -21,8 +21,13 @@ fn side(number: u32) -> Option<Side> {
 }
 
 impl World {
-    /// A buffer for reading. `configuring` tells whether `on_configure` runs.
-    pub fn buffer(&self, exchange: Option<&Exchange>, number: u32, configuring: bool) -> Result<Vec<u8>, Status> {
+    /// A buffer for reading. `configuration` is there while `on_configure` runs.
+    pub fn buffer(
+        &self,
+        exchange: Option<&Exchange>,
+        number: u32,
+        configuration: Option<&[u8]>,
+    ) -> Result<Vec<u8>, Status> {
         match number {
             0 | 1 => {
                 let half = exchange.zip(side(number)).map(|(exchange, side)| exchange.half(side));
@@ -30,8 +35,8 @@ impl World {
             }
             2 | 3 | 5 | 8 => Ok(Vec::new()),
             6 => Ok(self.vm_configuration.clone()),
-            7 if configuring => Ok(self.configuration.clone()),
-            4 | 7 => Err(Status::NotFound),
+            7 => configuration.map(<[u8]>::to_vec).ok_or(Status::NotFound),
+            4 => Err(Status::NotFound),
             _ => Err(Status::BadArgument),
         }
     }
@@ -106,9 +111,9 @@ mod tests {
     fn a_body_that_is_not_in_hand_reads_as_empty_and_cannot_be_written() {
         let world = World::default();
         let mut exchange = Exchange::new(0, false, 1);
-        assert_eq!(world.buffer(Some(&exchange), 0, false), Ok(Vec::new()));
-        assert_eq!(world.buffer(None, 7, false), Err(Status::NotFound));
-        assert_eq!(world.buffer(None, 9, false), Err(Status::BadArgument));
+        assert_eq!(world.buffer(Some(&exchange), 0, None), Ok(Vec::new()));
+        assert_eq!(world.buffer(None, 7, None), Err(Status::NotFound));
+        assert_eq!(world.buffer(None, 9, None), Err(Status::BadArgument));
         assert_eq!(exchange.set_buffer(0, 0, 0, b"x"), Err(Status::BadArgument));
         assert_eq!(exchange.set_buffer(7, 0, 0, b"x"), Err(Status::NotFound));
     }

@@ -70,6 +70,8 @@ pub struct Exchange {
     pub began: u64,
     /// `response_code_details`.
     pub details: Option<String>,
+    /// `response.flags`: how the exchange went wrong.
+    pub flags: u64,
     /// Whether both sides speak HTTP/2.
     pub http2: bool,
     /// A number for the connection, unlike that of every other.
@@ -108,6 +110,7 @@ impl Exchange {
             rerouted: false,
             began,
             details: None,
+            flags: 0,
             http2,
             connection,
         }

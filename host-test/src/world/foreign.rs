@@ -18,7 +18,7 @@ use std::{
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
-use super::{World, exchange::Exchange, logs::Level, protobuf, status::Status};
+use super::{Plugin, World, exchange::Exchange, logs::Level, protobuf, status::Status};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
@@ -75,6 +75,7 @@ const LARGEST: u64 = 256 << 20;
 impl World {
     pub fn foreign(
         &mut self,
+        plugin: &Plugin,
         vm: &mut Foreign,
         exchange: Option<&mut Exchange>,
         function: Function,
@@ -124,7 +125,7 @@ impl World {
             Function::ExprEvaluate => {
                 let path = vm.expressions.get(&token(argument)?).ok_or(Status::NotFound)?;
                 // What isn't there is an error of the expression.
-                self.property(exchange.as_deref(), path)
+                self.property(plugin, exchange.as_deref(), path)
                     .map_err(|status| if status == Status::NotFound { Status::InternalFailure } else { status })
             }
             Function::ExprDelete => {
@@ -207,7 +208,7 @@ mod tests {
     #[test]
     fn what_this_host_does_not_play_is_said() {
         let (mut world, mut vm) = (World::default(), Foreign::default());
-        let answer = world.foreign(&mut vm, None, Function::ExprCreate, b"1 + 1");
+        let answer = world.foreign(&Plugin::default(), &mut vm, None, Function::ExprCreate, b"1 + 1");
         assert_eq!(answer, Err(Status::BadArgument));
         assert!(world.logs.take()[0].contains("`1 + 1` is not played"));
     }

@@ -18,6 +18,7 @@ pub mod logs;
 pub mod maps;
 pub mod metrics;
 pub mod pairs;
+pub mod plugin;
 pub mod properties;
 pub mod protobuf;
 pub mod proxy;
@@ -45,6 +46,7 @@ pub use self::{
     headers::Headers,
     logs::Logs,
     metrics::Metrics,
+    plugin::Plugin,
     queues::Queues,
     random::Random,
     status::Status,
@@ -52,7 +54,7 @@ pub use self::{
     timers::Timers,
     trace::Trace,
 };
-use crate::scenario::{Encoding, Given, Scenario};
+use crate::scenario::{Given, Scenario};
 
 /// The world as the filter's VMs share it, one after another and on one thread.
 pub type Shared = Rc<RefCell<World>>;
@@ -70,13 +72,11 @@ pub struct World {
     /// The minor version of Envoy 1 that is played.
     pub envoy: u32,
     pub given: Given,
-    /// The bytes of `configuration` as they reach the filter.
-    pub configuration: Vec<u8>,
     /// The bytes of `vm_config.configuration`.
     pub vm_configuration: Vec<u8>,
     /// `vm_config.environment_variables`.
     pub environment: BTreeMap<String, String>,
-    /// The plugin under test: its `root_id`, and the name of its record.
+    /// The plugin under test, which names its record.
     pub plugin: String,
     pub callouts: Callouts,
     pub timers: Timers,
@@ -89,16 +89,8 @@ pub struct World {
 impl World {
     /// The world before the first step.
     pub fn of(scenario: &Scenario) -> Shared {
-        let configuration = match (&scenario.configuration, scenario.encoding()) {
-            (serde_json::Value::Null, _) => Vec::new(),
-            (value, Encoding::Struct) => protobuf::structure(value),
-            // Text stands as it is, so that a scenario can write what is no JSON.
-            (serde_json::Value::String(text), Encoding::String) => text.clone().into_bytes(),
-            (value, Encoding::String) => value.to_string().into_bytes(),
-        };
         Rc::new(RefCell::new(Self {
             given: scenario.given.clone(),
-            configuration,
             plugin: scenario.plugin.clone(),
             ..Self::default()
         }))

@@ -8,7 +8,7 @@
 //!    never found again; a name of the proxy's own can be set and keeps its meaning.
 
 use super::{
-    World,
+    Plugin, World,
     exchange::{Exchange, Phase, Side},
     head,
     headers::Headers,
@@ -19,12 +19,9 @@ use super::{
 };
 use crate::scenario::Place;
 
-/// The `vm_id` of what is under test.
-pub const VM_ID: &str = "scenario";
-
 impl World {
     /// The property at a path whose parts are joined by NUL.
-    pub fn property(&self, exchange: Option<&Exchange>, path: &[u8]) -> Result<Vec<u8>, Status> {
+    pub fn property(&self, plugin: &Plugin, exchange: Option<&Exchange>, path: &[u8]) -> Result<Vec<u8>, Status> {
         // A NUL at the end ends the last part, and no part at all is null.
         let path = path.strip_suffix(&[0]).unwrap_or(path);
         if path.is_empty() {
@@ -32,7 +29,7 @@ impl World {
         }
         let mut parts = path.split(|byte| *byte == 0);
         let first = parts.next().unwrap_or_default();
-        let mut value = self.root(exchange, first).ok_or(Status::NotFound)?;
+        let mut value = self.root(plugin, exchange, first).ok_or(Status::NotFound)?;
         for part in parts {
             value = value.field(part).ok_or(Status::NotFound)?;
         }
@@ -47,11 +44,11 @@ impl World {
         }
     }
 
-    fn root(&self, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
+    fn root(&self, plugin: &Plugin, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
         match name {
             b"plugin_name" => return Some(Value::text("portcullis")),
-            b"plugin_root_id" => return Some(Value::text(&*self.plugin)),
-            b"plugin_vm_id" => return Some(Value::text(VM_ID)),
+            b"plugin_root_id" => return Some(Value::text(&*plugin.root_id)),
+            b"plugin_vm_id" => return Some(Value::text(&*plugin.vm_id)),
             _ => {}
         }
         if name == b"xds" {
@@ -195,10 +192,14 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let headers = half.headers.as_ref().filter(|_| half.headers_open || log);
     let trailers = half.trailers.as_ref().filter(|_| half.trailers_open || log);
     let bytes = headers.map_or(0, Headers::size) + trailers.map_or(0, Headers::size);
+    let flags = match exchange.flags {
+        0 => head::flags(exchange.details.as_deref().unwrap_or_default()),
+        left => left,
+    };
     let mut fields = vec![
         (b"size".to_vec(), Value::Integer(exchange.sent)),
         (b"total_size".to_vec(), Value::Integer(exchange.sent + bytes as u64)),
-        (b"flags".to_vec(), Value::Integer(head::flags(exchange.details.as_deref().unwrap_or_default()))),
+        (b"flags".to_vec(), Value::Integer(flags)),
         (b"headers".to_vec(), map(headers)),
         (b"trailers".to_vec(), map(trailers)),
     ];
@@ -266,7 +267,7 @@ mod tests {
     }
 
     fn get(world: &World, exchange: &Exchange, path: &str) -> Result<Vec<u8>, Status> {
-        world.property(Some(exchange), path.replace('.', "\0").as_bytes())
+        world.property(&Plugin::default(), Some(exchange), path.replace('.', "\0").as_bytes())
     }
 
     #[test]

@@ -7,11 +7,12 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use super::{properties::VM_ID, status::Status};
+use super::status::Status;
 
 #[derive(Debug, Default)]
 pub struct Queues {
-    ids: BTreeMap<Vec<u8>, u32>,
+    /// By `vm_id` and name.
+    ids: BTreeMap<(Vec<u8>, Vec<u8>), u32>,
     queues: BTreeMap<u32, Queue>,
     /// Who is to be told of new values, oldest first.
     pending: VecDeque<Ready>,
@@ -33,17 +34,17 @@ pub struct Ready {
 
 impl Queues {
     /// The id of a queue, which begins with the first registration.
-    pub fn register(&mut self, name: &[u8], vm: u32) -> u32 {
+    pub fn register(&mut self, vm_id: &str, name: &[u8], vm: u32) -> u32 {
         let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX).saturating_add(1);
-        let id = *self.ids.entry(name.to_vec()).or_insert(next);
+        let id = *self.ids.entry((vm_id.into(), name.to_vec())).or_insert(next);
         self.queues.entry(id).or_default().registrant = vm;
         id
     }
 
     /// The id of a queue that was registered; an empty `vm_id` is one's own.
-    pub fn resolve(&self, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
-        let own = vm_id.is_empty() || vm_id == VM_ID.as_bytes();
-        self.ids.get(name).filter(|_| own).copied().ok_or(Status::NotFound)
+    pub fn resolve(&self, own: &str, vm_id: &[u8], name: &[u8]) -> Result<u32, Status> {
+        let vm_id = if vm_id.is_empty() { own.as_bytes() } else { vm_id };
+        self.ids.get(&(vm_id.to_vec(), name.to_vec())).copied().ok_or(Status::NotFound)
     }
 
     pub fn enqueue(&mut self, id: u32, value: Vec<u8>) -> Result<(), Status> {
@@ -70,8 +71,8 @@ mod tests {
     #[test]
     fn each_value_is_told_of_once_to_the_last_that_registered() {
         let mut queues = Queues::default();
-        let id = queues.register(b"a", 1);
-        assert_eq!((id, queues.register(b"b", 1), queues.register(b"a", 3)), (1, 2, 1));
+        let id = queues.register("own", b"a", 1);
+        assert_eq!((id, queues.register("own", b"b", 1), queues.register("own", b"a", 3)), (1, 2, 1));
         queues.enqueue(id, b"x".to_vec()).unwrap();
         queues.enqueue(id, b"y".to_vec()).unwrap();
         assert_eq!(queues.next_ready(), Some(Ready { vm: 3, queue: id }));
@@ -82,12 +83,14 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_found_in_its_own_vm_only() {
+    fn a_queue_is_found_under_the_vm_id_that_registered_it() {
         let mut queues = Queues::default();
-        let id = queues.register(b"a", 1);
-        assert_eq!(queues.resolve(b"", b"a"), Ok(id));
-        assert_eq!(queues.resolve(VM_ID.as_bytes(), b"a"), Ok(id));
-        assert_eq!(queues.resolve(b"other", b"a"), Err(Status::NotFound));
+        let id = queues.register("own", b"a", 1);
+        assert_eq!(queues.resolve("own", b"", b"a"), Ok(id));
+        assert_eq!(queues.resolve("other", b"own", b"a"), Ok(id));
+        assert_eq!(queues.resolve("own", b"other", b"a"), Err(Status::NotFound));
+        assert_eq!(queues.resolve("other", b"", b"a"), Err(Status::NotFound));
+        assert_ne!(queues.register("other", b"a", 2), id);
         assert_eq!(queues.enqueue(9, Vec::new()), Err(Status::NotFound));
     }
 }

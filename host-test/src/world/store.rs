@@ -1,6 +1,6 @@
-//! Shared data: one map per process, of the one `vm_id` that a scenario has.
+//! Shared data: one map per process; each `vm_id` has its own keys.
 //!
-//! 1. The compare-and-swap number is one counter for all keys, from 1.
+//! 1. The compare-and-swap number is one counter for all keys of all, from 1.
 //! 2. A key that isn't there takes any number, and a number of 0 always wins.
 //! 3. Nothing expires and nothing is deleted.
 
@@ -10,22 +10,23 @@ use super::status::Status;
 
 #[derive(Debug, Default)]
 pub struct Store {
-    entries: HashMap<Vec<u8>, (Vec<u8>, u32)>,
+    entries: HashMap<(String, Vec<u8>), (Vec<u8>, u32)>,
     last: u32,
 }
 
 impl Store {
     /// A value and its number.
-    pub fn get(&self, key: &[u8]) -> Option<(&[u8], u32)> {
-        self.entries.get(key).map(|(value, cas)| (value.as_slice(), *cas))
+    pub fn get(&self, vm_id: &str, key: &[u8]) -> Option<(&[u8], u32)> {
+        self.entries.get(&(vm_id.to_owned(), key.to_vec())).map(|(value, cas)| (value.as_slice(), *cas))
     }
 
-    pub fn set(&mut self, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
-        match self.entries.get(key) {
+    pub fn set(&mut self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
+        let key = (vm_id.to_owned(), key.to_vec());
+        match self.entries.get(&key) {
             Some((_, current)) if cas != 0 && cas != *current => Err(Status::CasMismatch),
             _ => {
                 self.last = self.last.wrapping_add(1);
-                self.entries.insert(key.to_vec(), (value.to_vec(), self.last));
+                self.entries.insert(key, (value.to_vec(), self.last));
                 Ok(())
             }
         }
@@ -39,19 +40,19 @@ mod tests {
     #[test]
     fn an_absent_key_takes_any_number_and_only_one_creator_wins() {
         let mut store = Store::default();
-        assert_eq!(store.set(b"a", b"1", u32::MAX), Ok(()));
-        assert_eq!(store.set(b"a", b"2", u32::MAX), Err(Status::CasMismatch));
-        assert_eq!(store.get(b"a"), Some((b"1".as_slice(), 1)));
+        assert_eq!(store.set("", b"a", b"1", u32::MAX), Ok(()));
+        assert_eq!(store.set("", b"a", b"2", u32::MAX), Err(Status::CasMismatch));
+        assert_eq!(store.get("", b"a"), Some((b"1".as_slice(), 1)));
     }
 
     #[test]
     fn the_number_counts_all_keys() {
         let mut store = Store::default();
-        store.set(b"a", b"1", 0).unwrap();
-        store.set(b"b", b"", 0).unwrap();
-        assert_eq!(store.get(b"b"), Some((b"".as_slice(), 2)));
-        store.set(b"a", b"2", 1).unwrap();
-        assert_eq!(store.get(b"a"), Some((b"2".as_slice(), 3)));
-        store.set(b"a", b"3", 0).unwrap();
+        store.set("", b"a", b"1", 0).unwrap();
+        store.set("", b"b", b"", 0).unwrap();
+        assert_eq!(store.get("", b"b"), Some((b"".as_slice(), 2)));
+        store.set("", b"a", b"2", 1).unwrap();
+        assert_eq!(store.get("", b"a"), Some((b"2".as_slice(), 3)));
+        store.set("", b"a", b"3", 0).unwrap();
     }
 }

@@ -27,7 +27,7 @@ pub fn request(request: &Request, http2: bool) -> Headers {
     for (name, value) in request.headers.0.iter().filter(|(name, _)| !crumb(name)) {
         headers.add(name.as_bytes(), &value.0);
     }
-    frame(&mut headers, request.body.as_ref(), http2);
+    frame(&mut headers, request.body.as_ref(), request.more, http2);
     let crumbs: Vec<&[u8]> =
         request.headers.0.iter().filter(|(name, _)| crumb(name)).map(|(_, value)| value.0.as_slice()).collect();
     if !crumbs.is_empty() {
@@ -65,10 +65,11 @@ pub fn response(response: &Response, http2: bool) -> Headers {
     let mut headers = Headers::new(Inline::Response);
     headers.add(b":status", response.status.to_string().as_bytes());
     add(&mut headers, &response.headers);
-    frame(&mut headers, response.body.as_ref(), http2);
+    frame(&mut headers, response.body.as_ref(), response.more, http2);
     // An upstream ends a response without a body by its length.
     let bodiless = matches!(response.status, 204 | 304);
-    if !http2 && !bodiless && response.body.is_none() && headers.get(b"content-length").is_none() {
+    let empty = response.body.is_none() && !response.more;
+    if !http2 && !bodiless && empty && headers.get(b"content-length").is_none() {
         headers.add(b"content-length", b"0");
     }
     headers
@@ -103,12 +104,15 @@ pub fn unframed(message: &mut Message, written: &[&HeaderLines]) {
     }
 }
 
-/// What a client or an upstream says of the length of its body, unless the scenario says it.
-fn frame(headers: &mut Headers, body: Option<&Body>, http2: bool) {
+/// What a client or an upstream says of the length of its body, unless the scenario says it;
+/// of one that isn't known to its end (`more`) nothing can be said.
+fn frame(headers: &mut Headers, body: Option<&Body>, more: bool, http2: bool) {
     let said = headers.get(b"content-length").is_some() || headers.get(b"transfer-encoding").is_some();
     match body {
-        Some(Body::Whole(whole)) if !said => headers.add(b"content-length", whole.0.len().to_string().as_bytes()),
-        Some(Body::Chunks(_)) if !said && !http2 => headers.add(b"transfer-encoding", b"chunked"),
+        _ if said => {}
+        Some(Body::Whole(whole)) if !more => headers.add(b"content-length", whole.0.len().to_string().as_bytes()),
+        Some(_) if !http2 => headers.add(b"transfer-encoding", b"chunked"),
+        None if more && !http2 => headers.add(b"transfer-encoding", b"chunked"),
         _ => {}
     }
 }

@@ -16,7 +16,8 @@
 //! 3. A word is text without blanks and `;`, or `"quoted"` with `\"`, `\\`, `\n` and `\xNN`. `"ab"*500`
 //!    repeats it.
 //! 4. A callback that has a group logs itself with its arguments: `request_body size=5 end=1`. The line
-//!    `trace` makes all of them do so, the line `ids` adds their context's id.
+//!    `trace` makes all of them do so, the line `ids` adds their context's id, the
+//!    line `name first` begins every line of the log with `first `.
 //! 5. Each statement logs a line, `callback words -> status result`. A result is `"text"` with `\xNN`
 //!    for what isn't printable, `null` for a null pointer, or a number. What the host left untouched
 //!    isn't shown. With `~` before the statement the line tells only how long a result is, with `~~` only that

@@ -52,15 +52,16 @@ pub fn callback(name: &'static str, context: u32, arguments: &str, end: bool, de
         *call += 1;
         *call
     });
+    let speaker = script.name.as_ref().map(|name| format!("{name} ")).unwrap_or_default();
     if script.trace || script.groups.iter().any(|group| group.callback == name) {
         let id = if script.ids { format!(" #{context}") } else { String::new() };
-        log(INFO, format!("{name}{id} {arguments}").trim_end());
+        log(INFO, format!("{speaker}{name}{id} {arguments}").trim_end());
     }
     let mut returned = default;
     'groups: for group in script.groups.iter().filter(|group| group.runs(name, context, call, end)) {
         for statement in &group.statements {
             match statements::run(statement) {
-                Ok(answer) => log(INFO, &format!("{name} {} -> {answer}", statement.text)),
+                Ok(answer) => log(INFO, &format!("{speaker}{name} {} -> {answer}", statement.text)),
                 Err(End::Returned(number)) => {
                     returned = number;
                     break 'groups;

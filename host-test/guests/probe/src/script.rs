@@ -65,6 +65,8 @@ pub struct Script {
     pub trace: bool,
     /// Whether it tells the id of its context.
     pub ids: bool,
+    /// Stands before every line of the log, where several scripts speak.
+    pub name: Option<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -120,6 +122,7 @@ impl Script {
                 "trace" => script.trace = true,
                 "ids" => script.ids = true,
                 _ if line.starts_with('#') => {}
+                _ if line.starts_with("name ") => script.name = line.split_whitespace().nth(1).map(String::from),
                 _ => script.groups.push(group(line).map_err(|error| format!("line {}: {error}", index + 1))?),
             }
         }

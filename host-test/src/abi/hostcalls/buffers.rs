@@ -45,7 +45,8 @@ fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
         let shown = exchange.map_or(Ok(None), |exchange| exchange.body_in_hand());
         return Ok(shown.map_err(wasmtime::Error::msg)?.unwrap_or(scratch));
     }
-    let bytes = call.world(|world| world.buffer(exchange.as_deref(), buffer, configuring))?;
+    let configuration = configuring.then(|| call.guest().plugin.configuration.clone());
+    let bytes = call.world(|world| world.buffer(exchange.as_deref(), buffer, configuration.as_deref()))?;
     if body::is_configuration(buffer) {
         call.guest().keep_scratch(bytes.clone());
     }

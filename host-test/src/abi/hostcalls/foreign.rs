@@ -18,7 +18,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let mut exchange = exchange.as_ref().map(|exchange| exchange.borrow_mut());
                 let guest = call.guest();
                 let mut world = guest.world.borrow_mut();
-                let answered = world.foreign(&mut guest.foreign, exchange.as_deref_mut(), function, &argument);
+                let exchange = exchange.as_deref_mut();
+                let answered = world.foreign(&guest.plugin, &mut guest.foreign, exchange, function, &argument);
                 drop(world);
                 // A function that fails gives nothing, rather than leaving the guest's places as they were.
                 call.give(answered.as_deref().unwrap_or_default(), value, value_size)?;

@@ -1,5 +1,7 @@
 //! Properties and filter state.
 
+use std::rc::Rc;
+
 use wasmtime::Linker;
 
 use super::calls;
@@ -11,7 +13,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let path = call.bytes(path, path_size)?;
             let exchange = call.guest().exchange();
             let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
-            let found = call.world(|world| world.property(exchange.as_deref(), &path))?;
+            let plugin = Rc::clone(&call.guest().plugin);
+            let found = call.world(|world| world.property(&plugin, exchange.as_deref(), &path))?;
             call.give(&found, value, value_size)
         });
         proxy_set_property(|call, path: u32, path_size: u32, value: u32, value_size: u32| {

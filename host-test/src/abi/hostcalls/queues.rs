@@ -9,13 +9,14 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_register_shared_queue(|call, name: u32, name_size: u32, queue: u32| {
             let name = call.bytes(name, name_size)?;
-            let vm = call.guest().vm;
-            let id = call.world(|world| world.queues.register(&name, vm));
+            let (vm, own) = (call.guest().vm, call.guest().plugin.vm_id.clone());
+            let id = call.world(|world| world.queues.register(&own, &name, vm));
             call.put_number(queue, id)
         });
         proxy_resolve_shared_queue(|call, vm_id: u32, vm_id_size: u32, name: u32, name_size: u32, queue: u32| {
             let (vm_id, name) = (call.bytes(vm_id, vm_id_size)?, call.bytes(name, name_size)?);
-            let id = call.world(|world| world.queues.resolve(&vm_id, &name))?;
+            let own = call.guest().plugin.vm_id.clone();
+            let id = call.world(|world| world.queues.resolve(&own, &vm_id, &name))?;
             call.put_number(queue, id)
         });
         proxy_enqueue_shared_queue(|call, queue: u32, value: u32, value_size: u32| {

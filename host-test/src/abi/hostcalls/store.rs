@@ -9,14 +9,16 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_get_shared_data(|call, key: u32, key_size: u32, value: u32, value_size: u32, cas: u32| {
             let key = call.bytes(key, key_size)?;
-            let found = call.world(|world| world.store.get(&key).map(|(value, cas)| (value.to_vec(), cas)));
+            let vm_id = call.guest().plugin.vm_id.clone();
+            let found = call.world(|world| world.store.get(&vm_id, &key).map(|(value, cas)| (value.to_vec(), cas)));
             let (bytes, number) = found.ok_or(Status::NotFound)?;
             call.give(&bytes, value, value_size)?;
             call.put_number(cas, number)
         });
         proxy_set_shared_data(|call, key: u32, key_size: u32, value: u32, value_size: u32, cas: u32| {
             let (key, value) = (call.bytes(key, key_size)?, call.bytes(value, value_size)?);
-            Ok(call.world(|world| world.store.set(&key, &value, cas))?)
+            let vm_id = call.guest().plugin.vm_id.clone();
+            Ok(call.world(|world| world.store.set(&vm_id, &key, &value, cas))?)
         });
     }
     Ok(())

@@ -70,7 +70,7 @@ fn count(module: &[u8], scenario: &Scenario) -> Result<Vec<Counted>> {
             session.play(step, Cut::AsWritten);
         }
         let (play, counts) = session.play(step, Cut::AsWritten);
-        let failures = crate::runner::check::check(&step.expect, &play);
+        let failures = crate::runner::check::check(step, &play);
         if !failures.is_empty() {
             bail!("{}: step {}: {}", scenario.file.display(), index + 1, failures.join("; "));
         }

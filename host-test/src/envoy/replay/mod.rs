@@ -6,10 +6,12 @@
 //!    whose configuration is refused.
 //! 3. Where the process ends during a step, that scenario fails, and those after it get a new one.
 //! 4. Where calls are kept, each scenario has a process of its own, because Envoy's trace names no VM.
-//! 5. Steps are played one after the other: what is seen in between belongs to the step.
+//! 5. Steps are played one after the other: what is seen in between belongs to the step. Where
+//!    streams stay open from step to step, `flight` plays them.
 
 mod barrier;
 mod contexts;
+mod flight;
 mod play;
 mod seen;
 mod trace;
@@ -20,22 +22,25 @@ use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
 
 use super::{
-    bootstrap::{Stage, bootstrap},
+    bootstrap::{Actor, Stage, bootstrap},
     callouts::Callouts,
     find::Found,
+    flight::Backend,
     process::{Line, Options, Process, StartError},
-    upstream::Upstream,
     versions,
 };
-use crate::{outcome::Outcome, scenario::Scenario};
+use crate::{
+    outcome::Outcome,
+    scenario::{Filter, Scenario},
+};
 
 /// Plays each scenario; the results stand in the order of the scenarios. `module` gives the path of
 /// the `.wasm` under test, `capabilities` the capability list that it runs under (`None`: no limit).
 /// An error is one of Envoy or of the network; that a filter refuses or answers anything is an outcome.
 pub fn run(
     envoy: &Found,
-    module: &dyn Fn(&Scenario) -> Result<PathBuf>,
-    capabilities: &dyn Fn(&Scenario) -> Option<Vec<String>>,
+    module: &dyn Fn(&Filter) -> Result<PathBuf>,
+    capabilities: &dyn Fn(&Filter) -> Option<Vec<String>>,
     scenarios: &[Scenario],
     trace: bool,
 ) -> Vec<Result<Outcome>> {
@@ -46,12 +51,11 @@ pub fn run(
     };
     let mut groups: Vec<Vec<Entry<'_>>> = Vec::new();
     for (index, scenario) in scenarios.iter().enumerate() {
-        match module(scenario) {
+        let name = format!("s{index}");
+        match Actor::chain(scenario, &name, module, capabilities) {
             Err(error) => set(&mut results, index, Err(error)),
-            Ok(module) => {
-                let capabilities = capabilities(scenario);
-                let name = format!("s{index}");
-                let stage = Stage { scenario, name, module, capabilities, upstream: 0, clusters: Vec::new() };
+            Ok(chain) => {
+                let stage = Stage { scenario, name, chain, upstream: 0, clusters: Vec::new() };
                 let entry = Entry { index, stage };
                 // Envoy's trace names no VM, so a traced scenario is alone.
                 if scenario.refused.is_empty() && !trace { put(&mut groups, entry) } else { groups.push(vec![entry]) }
@@ -144,7 +148,7 @@ fn refusal(error: &(dyn std::error::Error + 'static), stage: &Stage<'_>) -> Opti
     if !error.log().contains("Wasm") {
         return None;
     }
-    let lines: Vec<Line> = error.wasm_lines().into_iter().filter(|line| line.vm_id == stage.name).collect();
+    let lines: Vec<Line> = error.wasm_lines().into_iter().filter(|line| stage.is_own(&line.vm_id)).collect();
     let severe = lines.iter().filter(|line| ["warning", "error", "critical"].contains(&line.level.as_str()));
     let mut severe: Vec<&str> = severe.map(|line| line.text.as_str()).collect();
     severe.dedup();
@@ -157,7 +161,7 @@ fn refusal(error: &(dyn std::error::Error + 'static), stage: &Stage<'_>) -> Opti
 struct Host {
     process: Process,
     ports: std::collections::BTreeMap<String, u16>,
-    upstreams: Vec<Upstream>,
+    upstreams: Vec<Backend>,
     /// Kept, so that they serve.
     _callouts: Vec<Callouts>,
     logs: TempDir,
@@ -175,11 +179,11 @@ impl Host {
     ) -> Result<Self, Box<dyn std::error::Error + Send + Sync>> {
         let (mut upstreams, mut callouts) = (Vec::new(), Vec::new());
         for entry in group.iter_mut() {
-            let upstream = Upstream::start(entry.stage.scenario.given.protocol).await?;
+            let upstream = Backend::start(entry.stage.scenario).await?;
             entry.stage.upstream = upstream.port();
-            upstreams.push(upstream);
-            let called = Callouts::start(&entry.stage.scenario.given.clusters).await?;
+            let called = Callouts::start(&entry.stage.scenario.given.clusters, &upstream.events()).await?;
             entry.stage.clusters = called.clusters();
+            upstreams.push(upstream);
             callouts.push(called);
         }
         let logs = tempfile::Builder::new().prefix("portcullis-access-").tempdir()?;

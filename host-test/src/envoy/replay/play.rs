@@ -4,20 +4,24 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Host, contexts::Contexts, seen, trace};
+use super::{Host, contexts::Contexts, flight::Flight, seen, trace};
 use crate::{
-    envoy::{added, bootstrap::Stage, client, process::Line, upstream::Upstream, wire::Pace},
+    envoy::{added, bootstrap::Stage, client, flight::Backend, process::Line, upstream::Upstream, wire::Pace},
     outcome::{Cut, Outcome, Play},
     scenario::Step,
     world::trace::Entry,
 };
 
 /// How long a client waits. Only a filter that never decides lets it wait so long.
-const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
-    pub(super) async fn play(&self, stage: &Stage<'_>, upstream: &Upstream) -> Result<Outcome> {
+    pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend) -> Result<Outcome> {
         let mut outcome = Outcome { startup_log: own_lines(stage, &self.startup_log), ..Outcome::default() };
+        let mut flight = match backend {
+            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream)?),
+            Backend::AtOnce(_) => None,
+        };
         let mut contexts = Contexts::default();
         // Behind the line that tells of the worker's VM.
         let start = self.traced(0).await?.and_then(|all| all.rsplit(Entry::is_creation).next().map(<[_]>::to_vec));
@@ -25,7 +29,11 @@ impl Host {
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
                 let offset = self.process.log_offset();
-                let play = self.play_step(stage, upstream, index, step, cut).await;
+                let play = match (&mut flight, backend) {
+                    (Some(flight), _) => flight.play(index, step, cut).await,
+                    (None, Backend::AtOnce(upstream)) => self.play_step(stage, upstream, index, step, cut).await,
+                    (None, Backend::InFlight(_)) => continue,
+                };
                 outcome.plays.push(play.with_context(|| match &step.name {
                     Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
@@ -96,6 +104,6 @@ impl Host {
     }
 }
 
-fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
-    lines.iter().filter(|line| line.vm_id == stage.name).map(Line::said).collect()
+pub(super) fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
+    lines.iter().filter(|line| stage.is_own(&line.vm_id)).map(Line::said).collect()
 }

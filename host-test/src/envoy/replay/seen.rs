@@ -20,6 +20,8 @@ const LINE_WITHIN: Duration = Duration::from_secs(3);
 #[derive(Debug, Deserialize)]
 pub struct Entry {
     pub record: Option<String>,
+    /// The client's.
+    pub port: Option<u16>,
 }
 
 /// The length of a log in bytes; 0 where it doesn't exist yet.
@@ -43,6 +45,16 @@ pub async fn next_line(file: &Path, offset: u64) -> Result<Entry> {
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
+}
+
+/// All lines that are written by now.
+pub fn lines(file: &Path) -> Result<Vec<Entry>> {
+    let text = match fs::read_to_string(file) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        text => text.with_context(|| format!("can't read {}", file.display()))?,
+    };
+    let whole = text.split_inclusive('\n').filter(|line| line.ends_with('\n'));
+    whole.map(|line| serde_json::from_str(line).with_context(|| format!("no line of an access log: {line}"))).collect()
 }
 
 /// The filters' own counters, without the `wasmcustom.` that Envoy puts before each.

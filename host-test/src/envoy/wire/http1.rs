@@ -54,6 +54,10 @@ impl<R: AsyncRead + Unpin> Reader<R> {
         Self { stream, buffer: Vec::new() }
     }
 
+    pub fn stream_mut(&mut self) -> &mut R {
+        &mut self.stream
+    }
+
     /// The first line and the header lines; `None` where the connection ends before them.
     pub async fn head(&mut self) -> io::Result<Option<(String, Lines)>> {
         if self.buffer.is_empty() && self.more().await? == 0 {
@@ -187,7 +191,7 @@ pub async fn write(
     writer.flush().await
 }
 
-fn head(start: &str, lines: &Lines) -> Vec<u8> {
+pub fn head(start: &str, lines: &Lines) -> Vec<u8> {
     let mut head = format!("{start}\r\n").into_bytes();
     for (name, value) in lines {
         head.extend_from_slice(name.as_bytes());
@@ -199,7 +203,7 @@ fn head(start: &str, lines: &Lines) -> Vec<u8> {
     head
 }
 
-fn chunk(piece: &[u8], chunked: bool) -> Vec<u8> {
+pub fn chunk(piece: &[u8], chunked: bool) -> Vec<u8> {
     if !chunked {
         return piece.to_vec();
     }

@@ -22,16 +22,16 @@ pub fn applies(scenario: &Scenario) -> bool {
     scenario.steps.iter().any(|step| !cuts(length(step)).is_empty())
 }
 
-pub fn violations(scenario: &Scenario, module: &[u8]) -> Result<Vec<Failure>, String> {
+pub fn violations(scenario: &Scenario, modules: &[Vec<u8>]) -> Result<Vec<Failure>, String> {
     let mut failures = Vec::new();
     for (index, step) in scenario.steps.iter().enumerate() {
         let cuts = cuts(length(step));
         if cuts.is_empty() {
             continue;
         }
-        let whole = play(scenario, module, index, step, Cut::AsWritten)?;
+        let whole = play(scenario, modules, index, step, Cut::AsWritten)?;
         for cut in cuts {
-            let play = play(scenario, module, index, step, cut)?;
+            let play = play(scenario, modules, index, step, cut)?;
             let what = compare::seen(("unsplit", "split"), (&whole, &play));
             if !what.is_empty() {
                 let place = check::place(&play, step.name.as_deref());
@@ -44,8 +44,8 @@ pub fn violations(scenario: &Scenario, module: &[u8]) -> Result<Vec<Failure>, St
     Ok(failures)
 }
 
-fn play(scenario: &Scenario, module: &[u8], index: usize, step: &Step, cut: Cut) -> Result<Play, String> {
-    let mut session = fresh(scenario, module)?;
+fn play(scenario: &Scenario, modules: &[Vec<u8>], index: usize, step: &Step, cut: Cut) -> Result<Play, String> {
+    let mut session = fresh(scenario, modules)?;
     let before = scenario.steps.get(..index).unwrap_or_default().iter();
     for step in before.flat_map(|step| (0..step.times).map(move |_| step)).take(BEFORE) {
         session.play(step, Cut::AsWritten);

@@ -50,22 +50,30 @@ impl Default for Traffic {
     }
 }
 
-/// Tries a law on a scenario and its module. It is skipped where it can't fail: on a scenario that must
-/// be refused, isn't played in Wasmtime, or has nothing to cut.
-pub fn hold(invariant: Invariant, scenario: &Scenario, module: anyhow::Result<Vec<u8>>, traffic: Traffic) -> Report {
+/// Tries a law on a scenario and the modules of its chain. It is skipped where it can't fail: on a
+/// scenario that must be refused, isn't played in Wasmtime, or has nothing to cut; and where streams
+/// stay open, because a law plays each step by itself.
+pub fn hold(
+    invariant: Invariant,
+    scenario: &Scenario,
+    modules: anyhow::Result<Vec<Vec<u8>>>,
+    traffic: Traffic,
+) -> Report {
     let began = Instant::now();
     let skipped = scenario.skip.get(&HostKind::Wasm).cloned();
     let verdict = if let Some(reason) = skipped.or_else(|| scenario.envoy.skipped(Limits::default().envoy)) {
         Verdict::Skipped(reason)
     } else if scenario.steps.is_empty() {
         Verdict::Skipped("the configuration must be refused".into())
+    } else if scenario.in_flight() {
+        Verdict::Skipped("its streams stay open from step to step, and a law plays each step by itself".into())
     } else if invariant == Invariant::Chunking && !chunking::applies(scenario) {
         Verdict::Skipped("no step has a body that can be cut".into())
     } else {
-        let failures = match module {
-            Ok(module) => match invariant {
-                Invariant::Chunking => chunking::violations(scenario, &module),
-                Invariant::NoTrap => no_trap::violations(scenario, &module, traffic),
+        let failures = match modules {
+            Ok(modules) => match invariant {
+                Invariant::Chunking => chunking::violations(scenario, &modules),
+                Invariant::NoTrap => no_trap::violations(scenario, &modules, traffic),
             },
             Err(error) => Err(format!("{error:#}")),
         };
@@ -83,7 +91,8 @@ pub fn hold(invariant: Invariant, scenario: &Scenario, module: anyhow::Result<Ve
 }
 
 /// A filter that has played nothing yet; the error is why it doesn't start.
-fn fresh(scenario: &Scenario, module: &[u8]) -> Result<Session, String> {
-    Session::start(module, scenario, Limits::default())
+fn fresh(scenario: &Scenario, modules: &[Vec<u8>]) -> Result<Session, String> {
+    let modules: Vec<&[u8]> = modules.iter().map(Vec::as_slice).collect();
+    Session::of_chain(&modules, scenario, Limits::default())
         .map_err(|Refusal { reason, .. }| format!("the configuration is refused: {reason}"))
 }

@@ -6,23 +6,23 @@ use crate::{runner::Failure, scenario::Scenario, vm::Session};
 /// Messages that are played at most to make the one that is shown smaller.
 const ATTEMPTS: u32 = 400;
 
-pub fn violations(scenario: &Scenario, module: &[u8], traffic: Traffic) -> Result<Vec<Failure>, String> {
+pub fn violations(scenario: &Scenario, modules: &[Vec<u8>], traffic: Traffic) -> Result<Vec<Failure>, String> {
     let mut random = Random::new(traffic.seed);
     // One filter for all, so that what it keeps over many messages is tried too.
-    let mut session = fresh(scenario, module)?;
+    let mut session = fresh(scenario, modules)?;
     for number in 1..=traffic.plays {
         let step = scenario.steps.get(random.below(scenario.steps.len()));
         let Some(step) = step else { break };
         let message = hostile::message(step, &mut random);
         let Some(trap) = trap(&mut session, &message) else { continue };
-        return Ok(vec![violation(scenario, module, traffic, number, message, trap)]);
+        return Ok(vec![violation(scenario, modules, traffic, number, message, trap)]);
     }
     Ok(Vec::new())
 }
 
 fn violation(
     scenario: &Scenario,
-    module: &[u8],
+    modules: &[Vec<u8>],
     traffic: Traffic,
     number: u32,
     message: Message,
@@ -32,7 +32,7 @@ fn violation(
     let mut alone = |message: &Message| {
         attempts += 1;
         attempts <= ATTEMPTS
-            && fresh(scenario, module).is_ok_and(|mut session| self::trap(&mut session, message).is_some())
+            && fresh(scenario, modules).is_ok_and(|mut session| self::trap(&mut session, message).is_some())
     };
     let (told, message) = if alone(&message) {
         ("this step alone traps, too:", message.smallest(&mut alone))

@@ -56,7 +56,8 @@ impl Given {
 
 pub fn check(linker: &Linker<Guest>, module: &Module, version: Version) -> Result<Given, String> {
     // The store is only asked for the types of what the linker holds.
-    let mut store = Store::new(module.engine(), Guest::new(Shared::default(), StoreLimits::default()));
+    let mut store =
+        Store::new(module.engine(), Guest::new(Shared::default(), Default::default(), StoreLimits::default()));
     let mut given = Given { memory: None, table: None, linked: None };
     for import in module.imports() {
         let name = format!("{}.{}", import.module(), import.name());

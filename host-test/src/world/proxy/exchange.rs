@@ -1,9 +1,9 @@
 //! What one step does to a stream: the request, or more of it; the answer, or more of it; an end.
 
-use super::{Open, Proxy, schedule::Schedule};
+use super::{Open, Proxy};
 use crate::{
     outcome::Cut,
-    scenario::{HeaderLines, Part, Peer, Protocol, Response, Step},
+    scenario::{HeaderLines, Part, Peer, Protocol, Response, Schedule, Step},
     world::{
         Headers, Side,
         stream::{Behind, Halt, Run, Stream},
@@ -59,7 +59,10 @@ impl Proxy {
         self.open.insert(name.to_owned(), open);
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
-        self.run(name, |run| run.head(Side::Request, head, schedule.head_only));
+        self.run(name, |run| {
+            run.enter();
+            run.head(Side::Request, head, schedule.head_only)
+        });
         self.pieces(name, Side::Request, schedule.pieces);
         self.end_with(name, Side::Request, &request.trailers);
     }
@@ -92,7 +95,7 @@ impl Proxy {
             waits = !open.stream.ended && !answer_goes_on && self.next_event(until);
         }
         if name.is_empty() {
-            self.run(name, |_| Err(Halt::Cut));
+            self.run(name, |run| run.client_leaves());
         }
     }
 
@@ -133,7 +136,7 @@ impl Proxy {
 
     fn reset(&mut self, name: &str, peer: Peer) {
         match peer {
-            Peer::Client => self.run(name, |_| Err(Halt::Cut)),
+            Peer::Client => self.run(name, |run| run.client_leaves()),
             Peer::Upstream => self.run(name, |run| run.upstream_reset()),
         }
     }

@@ -9,7 +9,6 @@
 
 mod exchange;
 mod play;
-mod schedule;
 
 use std::collections::BTreeMap;
 

@@ -37,7 +37,8 @@ impl Proxy {
     fn seen(&self, open: &Open) -> Play {
         let world = self.world.borrow();
         let http2 = world.given.protocol == Protocol::Http2;
-        let record = open.stream.state(world.record_name().as_bytes());
+        // The access log tells it, when the stream ends.
+        let record = open.stream.state(world.record_name().as_bytes()).filter(|_| open.stream.ended);
         Play {
             client: open.stream.client.clone().map(|client| received(client, open, http2)),
             upstream: open.stream.upstream.clone().map(|upstream| {

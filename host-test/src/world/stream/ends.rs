@@ -65,15 +65,6 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// The upstream ends its connection before it said all.
-    pub fn upstream_reset(&mut self) -> Result<(), Halt> {
-        if self.stream.response.headers.is_some() {
-            return Err(Halt::Cut);
-        }
-        let body = "upstream connect error or disconnect/reset before headers. reset reason: connection termination";
-        Err(Halt::Replied(Reply::plain(503, body, "upstream_reset_before_response_started{connection_termination}")))
-    }
-
     fn complete(&mut self, side: Side) {
         if let Some(message) = self.receiver(side) {
             message.complete = true;

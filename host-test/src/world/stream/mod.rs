@@ -12,6 +12,7 @@
 //! 5. A trap ends the filter's VM; its streams are refused, or passed on unfiltered, by the policy.
 
 mod ends;
+mod leave;
 mod pass;
 mod reply;
 
@@ -102,9 +103,11 @@ struct Pass {
 /// A filter's place in a stream.
 #[derive(Debug)]
 struct Seat {
-    /// The context's id in the VM; `None` until the request reaches the filter.
+    /// The context's id in the VM, given when the stream begins; `None` where the VM is gone.
     id: Option<u32>,
     vm: u32,
+    /// Whether the VM knows the context: once the request reaches the filter, at the latest for its log.
+    created: bool,
     exchange: Rc<RefCell<Exchange>>,
     request: Pass,
     response: Pass,
@@ -144,6 +147,8 @@ pub struct Stream {
     rerouted: bool,
     /// `response_code_details`.
     pub details: Option<String>,
+    /// `response.flags` of a stream that somebody left.
+    flags: u64,
     /// Bytes of body that came from the client, and that went to it.
     received: u64,
     sent: u64,
@@ -165,6 +170,7 @@ impl Stream {
         let seat = || Seat {
             id: None,
             vm: 0,
+            created: false,
             exchange: Rc::new(RefCell::new(Exchange::new(began, http2, connection))),
             request: Pass::default(),
             response: Pass::default(),
@@ -177,6 +183,7 @@ impl Stream {
             declared: Declared::default(),
             rerouted: false,
             details: None,
+            flags: 0,
             received: 0,
             sent: 0,
             http2,
@@ -219,6 +226,7 @@ impl Stream {
         std::mem::swap(&mut exchange.declared, &mut self.declared);
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
+        exchange.flags = self.flags;
     }
 
     /// Takes back what was lent.
@@ -242,7 +250,7 @@ impl Stream {
     /// The places of the filters whose contexts live in this VM.
     fn seats_in(&self, vm: u32) -> Vec<usize> {
         let seats = self.seats.iter().enumerate();
-        seats.filter(|(_, seat)| seat.id.is_some() && seat.vm == vm).map(|(place, _)| place).collect()
+        seats.filter(|(_, seat)| seat.is_live() && seat.vm == vm).map(|(place, _)| place).collect()
     }
 
     /// Lends to every filter that lives in this VM, for a callback of its root context.
@@ -275,14 +283,22 @@ impl Run<'_> {
         })
     }
 
+    /// The stream begins: each filter whose VM lives gives its context an id.
+    pub fn enter(&mut self) {
+        for (place, slot) in self.stream.seats.iter_mut().zip(self.slots.iter_mut()) {
+            if let Some(vm) = slot.vm.as_mut() {
+                (place.id, place.vm) = (Some(vm.next_id()), vm.vm());
+            }
+        }
+    }
+
     /// The context of a filter in its VM, made when the request reaches it.
     fn begin(&mut self, seat: usize) -> Result<(), Halt> {
         let (Some(place), Some(slot)) = (self.stream.seats.get_mut(seat), self.slots.get_mut(seat)) else {
             return Ok(());
         };
-        let Some(vm) = slot.vm.as_mut() else { return slot.failed() };
-        let id = vm.next_id();
-        (place.id, place.vm) = (Some(id), vm.vm());
+        let Some(id) = place.id else { return slot.failed() };
+        place.created = true;
         self.world.borrow_mut().exchanges.insert((place.vm, id), Rc::clone(&place.exchange));
         self.call(seat, |filter, id| filter.begin(id).map(|()| 0)).map(drop)
     }
@@ -375,7 +391,8 @@ impl Run<'_> {
         }
     }
 
-    /// The end of the stream: for each filter Envoy's access log, then done, then delete.
+    /// The end of the stream: for each filter Envoy's access log, then done, then delete. A filter that
+    /// the request never reached takes part in it.
     pub fn end(&mut self) {
         if std::mem::replace(&mut self.stream.ended, true) {
             return;
@@ -392,7 +409,10 @@ impl Run<'_> {
                     }
                 }
                 (place.request.buffering, place.response.buffering) = (false, false);
-                let (Some(id), vm) = (place.id, place.vm) else { continue };
+                let (Some(id), vm, created) = (place.id, place.vm, place.created) else { continue };
+                if !created && self.begin(seat).is_err() {
+                    continue;
+                }
                 // Nobody is left to answer to.
                 let _ = match phase {
                     Phase::Log => self.call(seat, |filter, id| filter.log(id).map(|()| 0)),
@@ -403,6 +423,12 @@ impl Run<'_> {
                 }
             }
         }
+    }
+}
+
+impl Seat {
+    fn is_live(&self) -> bool {
+        self.created && self.id.is_some()
     }
 }
 

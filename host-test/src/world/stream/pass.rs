@@ -32,7 +32,7 @@ impl Run<'_> {
         if side == Side::Request {
             self.stream.received += data.len() as u64;
         }
-        self.data_from(side, 0, data, end)
+        self.data_from(side, 0, data, end, false)
     }
 
     /// Trailers begin their way.
@@ -60,7 +60,7 @@ impl Run<'_> {
     }
 
     fn takes_part(&self, seat: usize) -> bool {
-        self.stream.seats.get(seat).is_some_and(|seat| seat.id.is_some())
+        self.stream.seats.get(seat).is_some_and(super::Seat::is_live)
     }
 
     /// The callback for a head; whether it goes on.
@@ -89,7 +89,15 @@ impl Run<'_> {
         Ok(true)
     }
 
-    fn data_from(&mut self, side: Side, place: usize, mut data: Vec<u8>, mut end: bool) -> Result<(), Halt> {
+    /// `kept`: the data is what a filter before kept, and is lost to none that doesn't keep it.
+    fn data_from(
+        &mut self,
+        side: Side,
+        place: usize,
+        mut data: Vec<u8>,
+        mut end: bool,
+        kept: bool,
+    ) -> Result<(), Halt> {
         let had_trailers = self.stream.direction(side).trailers.is_some();
         // A filter may give a message trailers when its body ends.
         let mut trailers_behind = None;
@@ -106,7 +114,7 @@ impl Run<'_> {
                 return Ok(());
             }
             pass.ended = end;
-            match self.data_at(side, seat, data, end)? {
+            match self.data_at(side, seat, data, end, kept)? {
                 Some(on) => data = on,
                 None => return Ok(()),
             }
@@ -120,7 +128,14 @@ impl Run<'_> {
     }
 
     /// The callback for a piece of body; what goes on behind it, if anything does.
-    fn data_at(&mut self, side: Side, seat: usize, data: Vec<u8>, end: bool) -> Result<Option<Vec<u8>>, Halt> {
+    fn data_at(
+        &mut self,
+        side: Side,
+        seat: usize,
+        data: Vec<u8>,
+        end: bool,
+        kept: bool,
+    ) -> Result<Option<Vec<u8>>, Halt> {
         let buffering = self.pass(side, seat).is_some_and(|pass| pass.buffering);
         let in_hand = if buffering {
             self.keep(side, data)?;
@@ -160,6 +175,9 @@ impl Run<'_> {
             }
             _ => {
                 pass.iteration = Iteration::Stopped;
+                if kept {
+                    self.put_back(side, data);
+                }
                 let direction = self.stream.direction(side);
                 // The end is remembered, so that resuming sends it on.
                 if direction.ended && direction.trailers.is_none() {
@@ -225,7 +243,7 @@ impl Run<'_> {
         let (ended, has_trailers) = (direction.ended, direction.trailers.is_some());
         if let Some(data) = direction.buffered.take() {
             let end = ended && !has_trailers;
-            self.data_from(side, from, data, end)?;
+            self.data_from(side, from, data, end, true)?;
         }
         if has_trailers {
             self.trailers_from(side, from)?;

@@ -4,9 +4,10 @@
 //! trailers follow, no piece ends the message. A text of no bytes is no body over HTTP/1: its head ends
 //! with `content-length: 0`; an empty list of chunks is one.
 
-use crate::{outcome::Cut, scenario::Body};
+use super::Body;
+use crate::outcome::Cut;
 
-pub(super) struct Schedule {
+pub struct Schedule {
     /// Whether the head is all there is.
     pub head_only: bool,
     /// Pieces of the body, each with whether it ends the message.

@@ -1,0 +1,45 @@
+//! Who leaves before all is said: what Envoy calls it, and what the client sees of it.
+//!
+//! Over HTTP/1 whoever leaves closes the connection, over HTTP/2 the stream is reset.
+
+use super::{Halt, Run};
+use crate::world::reply::Reply;
+
+/// Bits of `response.flags`: the places of Envoy's `CoreResponseFlag`.
+const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
+const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
+const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
+const UPSTREAM_PROTOCOL_ERROR: u64 = 1 << 23;
+const DOWNSTREAM_REMOTE_RESET: u64 = 1 << 28;
+
+impl Run<'_> {
+    /// The client leaves.
+    pub fn client_leaves(&mut self) -> Result<(), Halt> {
+        let (details, flag) = match self.stream.http2 {
+            false => ("downstream_remote_disconnect", DOWNSTREAM_CONNECTION_TERMINATION),
+            true => ("http2.remote_reset", DOWNSTREAM_REMOTE_RESET),
+        };
+        self.stream.details = Some(details.into());
+        self.stream.flags |= flag;
+        Err(Halt::Cut)
+    }
+
+    /// The upstream leaves before it said all. A head without the rest of its message is an error of
+    /// HTTP/1 to Envoy.
+    pub fn upstream_reset(&mut self) -> Result<(), Halt> {
+        let started = self.stream.response.headers.is_some();
+        let (reason, flag) = match (self.stream.http2, started) {
+            (true, _) => ("remote reset", UPSTREAM_REMOTE_RESET),
+            (false, false) => ("connection termination", UPSTREAM_CONNECTION_TERMINATION),
+            (false, true) => ("protocol error", UPSTREAM_PROTOCOL_ERROR),
+        };
+        self.stream.flags |= flag;
+        let named = reason.replace(' ', "_");
+        if started {
+            self.stream.details = Some(format!("upstream_reset_after_response_started{{{named}}}"));
+            return Err(Halt::Cut);
+        }
+        let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+        Err(Halt::Replied(Reply::plain(503, &body, &format!("upstream_reset_before_response_started{{{named}}}"))))
+    }
+}
