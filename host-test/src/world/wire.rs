@@ -27,7 +27,7 @@ pub fn request(request: &Request, http2: bool) -> Headers {
     for (name, value) in request.headers.0.iter().filter(|(name, _)| !crumb(name)) {
         headers.add(name.as_bytes(), &value.0);
     }
-    frame(&mut headers, request.body.as_ref(), request.more, http2);
+    frame(&mut headers, request.body.as_ref(), request.more || !http2 && !request.trailers.0.is_empty(), http2);
     let crumbs: Vec<&[u8]> =
         request.headers.0.iter().filter(|(name, _)| crumb(name)).map(|(_, value)| value.0.as_slice()).collect();
     if !crumbs.is_empty() {
@@ -65,7 +65,7 @@ pub fn response(response: &Response, http2: bool) -> Headers {
     let mut headers = Headers::new(Inline::Response);
     headers.add(b":status", response.status.to_string().as_bytes());
     add(&mut headers, &response.headers);
-    frame(&mut headers, response.body.as_ref(), response.more, http2);
+    frame(&mut headers, response.body.as_ref(), response.more || !http2 && !response.trailers.0.is_empty(), http2);
     // An upstream ends a response without a body by its length.
     let bodiless = matches!(response.status, 204 | 304);
     let empty = response.body.is_none() && !response.more;
@@ -105,7 +105,7 @@ pub fn unframed(message: &mut Message, written: &[&HeaderLines]) {
 }
 
 /// What a client or an upstream says of the length of its body, unless the scenario says it;
-/// of one that isn't known to its end (`more`) nothing can be said.
+/// of one that isn't known to its end nothing can be said, nor over HTTP/1 of one that trailers follow (`more`).
 fn frame(headers: &mut Headers, body: Option<&Body>, more: bool, http2: bool) {
     let said = headers.get(b"content-length").is_some() || headers.get(b"transfer-encoding").is_some();
     match body {
