@@ -1,9 +1,13 @@
 //! Contexts, numbered as where a scenario has one listener. A step that a later filter replies to has a
 //! listener of its own; the VM is the same, but each listener brings another root context into it.
+//! Elsewhere contexts are called as Envoy calls them, also where several VMs have one of the same id.
 
 use std::collections::BTreeMap;
 
-use crate::world::trace::{Entry, Way};
+use crate::{
+    scenario::Scenario,
+    world::trace::{Entry, Way},
+};
 
 const ROOT: i64 = 1;
 
@@ -18,6 +22,17 @@ pub struct Contexts {
 }
 
 impl Contexts {
+    /// The contexts of a scenario; `None` where nothing is to be renamed, because it has one listener.
+    pub fn of(scenario: &Scenario) -> Option<Self> {
+        scenario.steps.iter().any(|step| step.reply.is_some()).then(Self::default)
+    }
+
+    /// Whether a scenario's contexts can be told apart: a trace names no VM, so the further listeners of
+    /// one filter's VM can't be told from those of another's.
+    pub fn are_known(scenario: &Scenario) -> bool {
+        scenario.chain().len() == 1 || Self::of(scenario).is_none()
+    }
+
     /// The calls without those that only further listeners bring.
     pub fn alone(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
         entries.into_iter().filter_map(|entry| self.entry(entry)).collect()

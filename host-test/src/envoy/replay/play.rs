@@ -22,10 +22,15 @@ impl Host {
             Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream)?),
             Backend::AtOnce(_) => None,
         };
-        let mut contexts = Contexts::default();
+        let mut contexts = Contexts::of(stage.scenario);
+        let mut alone = |calls: Vec<Entry>| match &mut contexts {
+            Some(contexts) => contexts.alone(calls),
+            None => calls,
+        };
+        let known = Contexts::are_known(stage.scenario);
         // Behind the line that tells of the worker's VM.
         let start = self.traced(0).await?.and_then(|all| all.rsplit(Entry::is_creation).next().map(<[_]>::to_vec));
-        outcome.traces.extend(start.map(|start| contexts.alone(start)));
+        outcome.traces.extend(start.filter(|_| known).map(&mut alone));
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
                 let offset = self.process.log_offset();
@@ -38,7 +43,7 @@ impl Host {
                     Some(name) => format!("step {}, {name}, bodies cut {cut:?}", index + 1),
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
                 })?);
-                outcome.traces.extend(self.traced(offset).await?.map(|calls| contexts.alone(calls)));
+                outcome.traces.extend(self.traced(offset).await?.filter(|_| known).map(&mut alone));
             }
         }
         Ok(outcome)
