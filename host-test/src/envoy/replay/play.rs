@@ -12,6 +12,10 @@ use crate::{
     world::trace::Entry,
 };
 
+/// Envoy makes a new VM a second to a second and a half after it made the last one. A step behind a trap
+/// finds it on every host.
+const BACK_OFF: Duration = Duration::from_millis(1600);
+
 /// How long a client waits. Only a filter that never decides lets it wait so long.
 pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
@@ -31,8 +35,12 @@ impl Host {
         // Behind the line that tells of the worker's VM.
         let start = self.traced(0).await?.and_then(|all| all.rsplit(Entry::is_creation).next().map(<[_]>::to_vec));
         outcome.traces.extend(start.filter(|_| known).map(&mut alone));
+        let mut has_trapped = false;
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
+                if has_trapped {
+                    tokio::time::sleep(BACK_OFF).await;
+                }
                 let offset = self.process.log_offset();
                 let play = match (&mut flight, backend) {
                     (Some(flight), _) => flight.play(index, step, cut).await,
@@ -44,6 +52,7 @@ impl Host {
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
                 })?);
                 outcome.traces.extend(self.traced(offset).await?.filter(|_| known).map(&mut alone));
+                has_trapped = trapped(&self.process.log_since(offset));
             }
         }
         Ok(outcome)
@@ -111,4 +120,9 @@ impl Host {
 
 pub(super) fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
     lines.iter().filter(|line| stage.is_own(&line.vm_id)).map(Line::said).collect()
+}
+
+/// Whether a VM ended, by Envoy's log.
+fn trapped(log: &str) -> bool {
+    log.lines().any(|line| line.contains("Function: ") && line.contains(" failed"))
 }
