@@ -1,0 +1,44 @@
+//! What the world needs of a filter: its callbacks, whatever runs it.
+
+use crate::{
+    vm::Counts,
+    world::{Side, callouts::Answer},
+};
+
+/// A filter in a VM. What it reads and writes of a stream goes through the world's exchange of its
+/// VM and context; what comes back is the number that the callback returned.
+pub trait Filter {
+    /// The VM's number in the world, unlike that of every other.
+    fn vm(&self) -> u32;
+    /// The id of a stream that begins now.
+    fn next_id(&mut self) -> u32;
+    fn begin(&mut self, id: u32) -> Result<(), Trap>;
+    fn headers(&mut self, id: u32, side: Side, lines: u32, end: bool) -> Result<u32, Trap>;
+    fn body(&mut self, id: u32, side: Side, size: u32, end: bool) -> Result<u32, Trap>;
+    fn trailers(&mut self, id: u32, side: Side, lines: u32) -> Result<u32, Trap>;
+    fn log(&mut self, id: u32) -> Result<(), Trap>;
+    /// The end of the stream.
+    fn done(&mut self, id: u32) -> Result<(), Trap>;
+    fn tick(&mut self) -> Result<(), Trap> {
+        Ok(())
+    }
+    fn queue_ready(&mut self, _queue: u32) -> Result<(), Trap> {
+        Ok(())
+    }
+    /// The answer to a callout; it is readable while this runs.
+    fn answered(&mut self, _token: u32, _answer: Answer) -> Result<(), Trap> {
+        Ok(())
+    }
+    /// What was used since the last call.
+    fn take_counts(&mut self) -> Counts {
+        Counts::default()
+    }
+}
+
+/// A filter that ended by a trap; its VM is of no more use.
+#[derive(Clone, Debug)]
+pub struct Trap {
+    /// The callback in which it happened.
+    pub callback: String,
+    pub message: String,
+}

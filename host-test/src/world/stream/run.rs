@@ -1,0 +1,187 @@
+//! A stream's filters called, one callback after another, and what comes of each.
+
+use std::rc::Rc;
+
+use super::{Filter, Halt, Pass, Stream, Trap};
+use crate::world::{
+    Phase, Shared, Side,
+    logs::Level,
+    proxy::{FailurePolicy, Slot},
+    reply::Reply,
+};
+
+/// A stream with the VMs of its worker.
+pub struct Run<'a> {
+    pub world: &'a Shared,
+    pub slots: &'a mut [Slot],
+    pub stream: &'a mut Stream,
+}
+
+impl Run<'_> {
+    pub(super) fn pass(&mut self, side: Side, seat: usize) -> Option<&mut Pass> {
+        let seat = self.stream.seats.get_mut(seat)?;
+        Some(match side {
+            Side::Request => &mut seat.request,
+            Side::Response => &mut seat.response,
+        })
+    }
+
+    /// The stream begins: each filter whose VM lives gives its context an id.
+    pub fn enter(&mut self) {
+        for (place, slot) in self.stream.seats.iter_mut().zip(self.slots.iter_mut()) {
+            if let Some(vm) = slot.vm.as_mut() {
+                (place.id, place.vm) = (Some(vm.next_id()), vm.vm());
+            }
+        }
+    }
+
+    /// The context of a filter in its VM, made when the request reaches it.
+    pub(super) fn begin(&mut self, seat: usize) -> Result<(), Halt> {
+        let (Some(place), Some(slot)) = (self.stream.seats.get_mut(seat), self.slots.get_mut(seat)) else {
+            return Ok(());
+        };
+        let Some(id) = place.id else { return slot.failed() };
+        place.created = true;
+        self.world.borrow_mut().exchanges.insert((place.vm, id), Rc::clone(&place.exchange));
+        self.call(seat, |filter, id| filter.begin(id).map(|()| 0)).map(drop)
+    }
+
+    /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM is
+    /// gone answers by its failure policy: 0, or an end of the stream.
+    pub(super) fn call<F>(&mut self, seat: usize, callback: F) -> Result<u32, Halt>
+    where
+        F: FnOnce(&mut dyn Filter, u32) -> Result<u32, Trap>,
+    {
+        let Some(slot) = self.slots.get_mut(seat) else { return Ok(0) };
+        let Some((id, vm)) = self.stream.seats.get(seat).and_then(|seat| Some((seat.id?, seat.vm))) else {
+            return Ok(0);
+        };
+        // A new VM knows nothing of the streams of the old one.
+        let returned = match slot.vm.as_mut().filter(|filter| filter.vm() == vm) {
+            Some(filter) => {
+                self.stream.lend(seat);
+                let returned = callback(filter.as_mut(), id);
+                self.stream.reclaim(seat);
+                returned.map_err(Some)
+            }
+            None => Err(None),
+        };
+        match returned {
+            Ok(returned) => {
+                let exchange = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange));
+                let Some(exchange) = exchange else { return Ok(returned) };
+                let mut exchange = exchange.borrow_mut();
+                match exchange.reply.take() {
+                    Some(reply) => Err(Halt::Replied(reply)),
+                    None if std::mem::take(&mut exchange.closed) => Err(Halt::Cut),
+                    None => Ok(returned),
+                }
+            }
+            Err(trap) => {
+                self.world.borrow_mut().exchanges.remove(&(vm, id));
+                if let Some(seat) = self.stream.seats.get_mut(seat) {
+                    seat.id = None;
+                }
+                match trap {
+                    // The stream in which it happened is refused under every policy.
+                    Some(trap) => {
+                        slot.trapped(self.world, &trap);
+                        Err(Halt::Failed)
+                    }
+                    None => slot.failed().map(|()| 0),
+                }
+            }
+        }
+    }
+
+    /// Acts on what a callback of a root context did to this stream's filters.
+    pub fn after_root(&mut self) -> Result<(), Halt> {
+        for seat in 0..self.stream.seats.len() {
+            let Some(exchange) = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange)) else { continue };
+            let (reply, closed) = {
+                let mut exchange = exchange.borrow_mut();
+                (exchange.reply.take(), std::mem::take(&mut exchange.closed))
+            };
+            if let Some(reply) = reply {
+                return Err(Halt::Replied(reply));
+            }
+            if closed {
+                return Err(Halt::Cut);
+            }
+            for side in [Side::Request, Side::Response] {
+                if exchange.borrow_mut().take_resumed(side) {
+                    self.resume(side, seat)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever a halt means to the client, ends in its answer or in none.
+    pub fn settle(&mut self, result: Result<(), Halt>) {
+        let mut result = result;
+        // A reply may be replied to once more, by a filter that it passes.
+        for _ in 0..=self.stream.seats.len() {
+            let Err(halt) = result else { break };
+            result = match halt {
+                Halt::Replied(reply) => self.reply(reply),
+                Halt::Failed => self.reply(Reply::failed()),
+                Halt::Cut => {
+                    self.end();
+                    Ok(())
+                }
+            };
+        }
+    }
+
+    /// The end of the stream: for each filter Envoy's access log, then done, then delete. A filter that
+    /// the request never reached takes part in it.
+    pub fn end(&mut self) {
+        if std::mem::replace(&mut self.stream.ended, true) {
+            return;
+        }
+        for phase in [Phase::Log, Phase::Done] {
+            for seat in 0..self.stream.seats.len() {
+                let Some(place) = self.stream.seats.get_mut(seat) else { continue };
+                {
+                    let mut exchange = place.exchange.borrow_mut();
+                    exchange.phase = phase;
+                    for side in [Side::Request, Side::Response] {
+                        let half = exchange.half_mut(side);
+                        (half.headers_open, half.trailers_open, half.body) = (false, false, None);
+                    }
+                }
+                (place.request.buffering, place.response.buffering) = (false, false);
+                let (Some(id), vm, created) = (place.id, place.vm, place.created) else { continue };
+                if !created && self.begin(seat).is_err() {
+                    continue;
+                }
+                // Nobody is left to answer to.
+                let _ = match phase {
+                    Phase::Log => self.call(seat, |filter, id| filter.log(id).map(|()| 0)),
+                    _ => self.call(seat, |filter, id| filter.done(id).map(|()| 0)),
+                };
+                if phase == Phase::Done {
+                    self.world.borrow_mut().exchanges.remove(&(vm, id));
+                }
+            }
+        }
+    }
+}
+
+impl Slot {
+    /// Ends the VM.
+    pub fn trapped(&mut self, world: &Shared, Trap { callback, message }: &Trap) {
+        let mut world = world.borrow_mut();
+        world.logs.write(Level::Error, &format!("Function: {callback} failed: {message}"));
+        (self.vm, self.failed_at) = (None, Some(world.clock.now()));
+    }
+
+    /// What a filter without a VM means to a stream.
+    fn failed(&self) -> Result<(), Halt> {
+        match self.policy {
+            FailurePolicy::FailOpen => Ok(()),
+            FailurePolicy::FailClosed | FailurePolicy::FailReload => Err(Halt::Failed),
+        }
+    }
+}
