@@ -96,6 +96,12 @@ impl World {
         }))
     }
 
+    /// What a VM that is gone asked for doesn't come.
+    pub fn forget(&mut self, vm: u32) {
+        self.timers.forget(vm);
+        self.callouts.forget(vm);
+    }
+
     /// A number for a new VM.
     pub fn next_vm(&mut self) -> u32 {
         self.vms += 1;

@@ -112,4 +112,10 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn a_long_list_of_removals_looks_first_and_a_short_one_does_not() {
+        assert!(looks_first(&policy(r#"{"preset": "owasp"}"#)));
+        assert!(!looks_first(&policy(r#"{"preset": "helmet"}"#)));
+    }
 }

@@ -1,5 +1,6 @@
 //! What a module can import, by noun.
 
+mod beyond;
 mod buffers;
 mod callouts;
 mod foreign;
@@ -9,7 +10,6 @@ mod log;
 mod metrics;
 mod properties;
 mod queues;
-mod refused;
 mod reply;
 mod status;
 mod store;
@@ -24,6 +24,7 @@ use super::Guest;
 /// Everything that Envoy offers to a module.
 pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     let mut linker = Linker::new(engine);
+    beyond::add(&mut linker)?;
     buffers::add(&mut linker)?;
     callouts::add(&mut linker)?;
     foreign::add(&mut linker)?;
@@ -33,7 +34,6 @@ pub fn linker(engine: &Engine) -> wasmtime::Result<Linker<Guest>> {
     metrics::add(&mut linker)?;
     properties::add(&mut linker)?;
     queues::add(&mut linker)?;
-    refused::add(&mut linker)?;
     reply::add(&mut linker)?;
     status::add(&mut linker)?;
     store::add(&mut linker)?;

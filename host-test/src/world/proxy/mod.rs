@@ -69,7 +69,7 @@ impl Proxy {
         for filter in 0..filters {
             let slot = |vm| Slot { vm: Some(vm), policy, failed_at: None };
             let canary = (proxy.start)(filter)?;
-            proxy.drop_vm(canary.vm());
+            proxy.world.borrow_mut().forget(canary.vm());
             drop(canary);
             proxy.main.push(slot((proxy.start)(filter)?));
             for slots in &mut proxy.workers {
@@ -87,13 +87,6 @@ impl Proxy {
     pub fn take_counts(&mut self, filter: usize) -> Counts {
         let slot = self.workers.first_mut().and_then(|slots| slots.get_mut(filter));
         slot.and_then(|slot| slot.vm.as_mut()).map(|vm| vm.take_counts()).unwrap_or_default()
-    }
-
-    /// Nothing comes any more to a VM that is gone.
-    fn drop_vm(&self, vm: u32) {
-        let mut world = self.world.borrow_mut();
-        world.timers.forget(vm);
-        world.callouts.forget(vm);
     }
 
     /// New VMs for those of a worker that trapped, where its policy makes some.
@@ -166,7 +159,6 @@ impl Proxy {
         self.open.values_mut().filter(own).for_each(|open| open.stream.reclaim_from(vm));
         if let Some(Err(trap)) = returned {
             slots.iter_mut().skip(place).take(1).for_each(|slot| slot.trapped(&self.world, &trap));
-            self.drop_vm(vm);
             return;
         }
         for open in self.open.values_mut().filter(own) {

@@ -171,20 +171,9 @@ impl Stream {
 
     /// Lends what the stream holds to one of its filters.
     fn lend(&mut self, seat: usize) {
-        let Some(Seat { exchange, request, response, .. }) = self.seats.get(seat) else { return };
+        self.change_hands(seat);
+        let Some(Seat { exchange, .. }) = self.seats.get(seat) else { return };
         let mut exchange = exchange.borrow_mut();
-        for (side, pass, direction) in
-            [(Side::Request, request, &mut self.request), (Side::Response, response, &mut self.response)]
-        {
-            let half = exchange.half_mut(side);
-            half.headers = direction.headers.take();
-            half.trailers = direction.trailers.take();
-            if pass.buffering {
-                half.body = direction.buffered.take();
-            }
-        }
-        std::mem::swap(&mut exchange.filter_state, &mut self.filter_state);
-        std::mem::swap(&mut exchange.declared, &mut self.declared);
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
         exchange.flags = self.flags;
@@ -192,16 +181,21 @@ impl Stream {
 
     /// Takes back what was lent.
     fn reclaim(&mut self, seat: usize) {
+        self.change_hands(seat);
+    }
+
+    /// What one of them holds, the other doesn't: the stream, and the filter whose callback runs.
+    fn change_hands(&mut self, seat: usize) {
         let Some(Seat { exchange, request, response, .. }) = self.seats.get(seat) else { return };
         let mut exchange = exchange.borrow_mut();
         for (side, pass, direction) in
             [(Side::Request, request, &mut self.request), (Side::Response, response, &mut self.response)]
         {
             let half = exchange.half_mut(side);
-            direction.headers = half.headers.take();
-            direction.trailers = half.trailers.take();
+            std::mem::swap(&mut half.headers, &mut direction.headers);
+            std::mem::swap(&mut half.trailers, &mut direction.trailers);
             if pass.buffering {
-                direction.buffered = half.body.take();
+                std::mem::swap(&mut half.body, &mut direction.buffered);
             }
         }
         std::mem::swap(&mut exchange.filter_state, &mut self.filter_state);

@@ -170,11 +170,14 @@ impl Run<'_> {
 }
 
 impl Slot {
-    /// Ends the VM.
+    /// Ends the VM. Nothing comes to it any more: no tick, no callout's answer.
     pub fn trapped(&mut self, world: &Shared, Trap { callback, message }: &Trap) {
         let mut world = world.borrow_mut();
         world.logs.write(Level::Error, &format!("Function: {callback} failed: {message}"));
-        (self.vm, self.failed_at) = (None, Some(world.clock.now()));
+        if let Some(vm) = self.vm.take() {
+            world.forget(vm.vm());
+        }
+        self.failed_at = Some(world.clock.now());
     }
 
     /// What a filter without a VM means to a stream.
