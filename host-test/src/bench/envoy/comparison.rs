@@ -12,6 +12,7 @@
 //!     http_filters:
 //!       - plugin: security-headers         # short for the wasm filter around a plugin of the workspace:
 //!         configuration: { … }             # a VM of its own, FAIL_RELOAD, the smallest capability list
+//!       - wat: (module …)                  # the same around a module in text form, all capabilities
 //!     metadata:                            # `filter_metadata` of the route
 //!       portcullis.security_headers: { policy: web }
 //! ratios:                                  # of the costs above the baseline

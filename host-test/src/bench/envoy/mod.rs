@@ -2,7 +2,8 @@
 //!
 //! 1. A comparison is data ([`comparison`]): a baseline, candidates, limits.
 //! 2. Every candidate is a listener of one Envoy process with one worker, kept on a core of its own;
-//!    the load is on another. Before anything is measured, each candidate answers as it promises:
+//!    the load is on another. Several processes follow one another, the listeners in another order in
+//!    each: where memory lies is luck. Before anything is measured, each candidate answers as it promises:
 //!    a comparison of different work says nothing.
 //! 3. A round sends each listener one batch of requests, in a random order, so that what else the
 //!    machine does falls on all alike. Warm-up rounds come first: V8 optimises, connections open.
@@ -46,7 +47,10 @@ use crate::{
 pub struct Options {
     /// Comparisons. Default: every plugin's (`plugins/<plugin>/benches/*.yaml`).
     files: Vec<PathBuf>,
-    /// Rounds, each with a batch of requests for every candidate.
+    /// Envoy processes, one after another.
+    #[arg(long, value_name = "N")]
+    processes: Option<usize>,
+    /// Rounds in each process, each with a batch of requests for every candidate.
     #[arg(long, value_name = "N")]
     rounds: Option<usize>,
     /// A short run: shows that it works, and rough figures.
@@ -63,7 +67,10 @@ pub struct Options {
 /// How much is measured.
 #[derive(Clone, Copy, Debug)]
 struct Effort {
+    processes: usize,
+    /// In each process.
     rounds: usize,
+    /// In each process.
     warm_up_rounds: usize,
     /// Requests of one batch.
     batch: usize,
@@ -74,8 +81,9 @@ struct Effort {
 }
 
 const WHOLE: Effort =
-    Effort { rounds: 100, warm_up_rounds: 5, batch: 2_048, concurrencies: &[2, 8, 32], many: 100_000 };
-const QUICK: Effort = Effort { rounds: 15, warm_up_rounds: 3, batch: 1_024, concurrencies: &[2, 8], many: 20_000 };
+    Effort { processes: 8, rounds: 16, warm_up_rounds: 3, batch: 2_048, concurrencies: &[2, 8, 32], many: 100_000 };
+const QUICK: Effort =
+    Effort { processes: 2, rounds: 8, warm_up_rounds: 3, batch: 1_024, concurrencies: &[2, 8], many: 20_000 };
 
 /// What all measurements need.
 struct Measuring<'a> {
@@ -88,8 +96,8 @@ struct Measuring<'a> {
 /// What one comparison showed.
 #[derive(Clone, Debug)]
 struct Measured {
-    /// µs of CPU per request, by round, by candidate.
-    microseconds: BTreeMap<String, Vec<f64>>,
+    /// µs of CPU per request, by process and round, by candidate.
+    microseconds: BTreeMap<String, Vec<Vec<f64>>>,
     /// The baseline first.
     memory: Vec<Resident>,
     concurrencies: Vec<u32>,
@@ -105,6 +113,7 @@ pub fn envoy(options: &Options) -> Result<bool> {
     let built = build::build(&workspace)?;
     let found = envoy::find(options.envoy.as_deref(), None)?;
     let mut effort = if options.quick { QUICK } else { WHOLE };
+    effort.processes = options.processes.unwrap_or(effort.processes).max(1);
     effort.rounds = options.rounds.unwrap_or(effort.rounds).max(1);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let measuring = Measuring { binary: &found.binary, built: &built, effort, runtime };
@@ -121,24 +130,33 @@ pub fn envoy(options: &Options) -> Result<bool> {
     }
     println!("Envoy {}, {}, {}", found.version, machine::rustc()?, machine::cpu());
     println!(
-        "{} rounds of {} requests; figures: 20th percentile (10th–50th); costs and ratios: with 90 % range",
-        effort.rounds, effort.batch
+        "{} processes, {} rounds of {} requests in each; figures: 20th percentile of a process, mean of all (lowest–\
+         highest); costs and ratios: with 90 % range",
+        effort.processes, effort.rounds, effort.batch
     );
     Ok(kept || !options.check)
 }
 
 impl Measuring<'_> {
     fn measure(&self, comparison: &Comparison, cores: Cores) -> Result<Measured> {
-        let candidates: Vec<&Candidate> = comparison.all().collect();
+        let mut candidates: Vec<&Candidate> = comparison.all().collect();
         let remembered: Vec<&Candidate> = match &comparison.memory {
             Some(memory) => std::iter::once(&comparison.baseline)
                 .chain(memory.of.iter().filter_map(|name| comparison.candidate(name)))
                 .collect(),
             None => Vec::new(),
         };
-        let bar = progress(self.effort.warm_up_rounds + self.effort.rounds + remembered.len() * MEMORY_IN_ROUNDS);
+        let Effort { processes, rounds, warm_up_rounds, concurrencies, many, .. } = self.effort;
+        let bar = progress(processes * (warm_up_rounds + rounds) + remembered.len() * MEMORY_IN_ROUNDS);
         bar.set_message(comparison.name.clone());
-        let microseconds = self.rounds(&candidates, cores, &bar)?;
+        let mut random = Random(1);
+        let mut microseconds: BTreeMap<String, Vec<Vec<f64>>> = BTreeMap::new();
+        for _ in 0..processes {
+            random.shuffle(&mut candidates);
+            for (name, rounds) in self.rounds(&candidates, cores, &mut random, &bar)? {
+                microseconds.entry(name).or_default().push(rounds);
+            }
+        }
         let mut memory = Vec::new();
         for candidate in remembered {
             bar.set_message(format!("memory of {}", candidate.name));
@@ -146,11 +164,17 @@ impl Measuring<'_> {
             bar.inc(MEMORY_IN_ROUNDS as u64);
         }
         bar.finish_and_clear();
-        let Effort { concurrencies, many, .. } = self.effort;
         Ok(Measured { microseconds, memory, concurrencies: concurrencies.to_vec(), many })
     }
 
-    fn rounds(&self, candidates: &[&Candidate], cores: Cores, bar: &ProgressBar) -> Result<BTreeMap<String, Vec<f64>>> {
+    /// One process.
+    fn rounds(
+        &self,
+        candidates: &[&Candidate],
+        cores: Cores,
+        random: &mut Random,
+        bar: &ProgressBar,
+    ) -> Result<BTreeMap<String, Vec<f64>>> {
         let (process, ports) = self.start(candidates, 1)?;
         cores.pin(process.pid())?;
         let mut loads = Vec::new();
@@ -159,7 +183,6 @@ impl Measuring<'_> {
             check(candidate, &load.look()?)?;
             loads.push((*candidate, load));
         }
-        let mut random = Random(1);
         let mut microseconds: BTreeMap<String, Vec<f64>> = BTreeMap::new();
         for round in 0..self.effort.warm_up_rounds + self.effort.rounds {
             random.shuffle(&mut loads);

@@ -2,6 +2,7 @@
 //! route, which answers by itself, so that they differ in their filters and in nothing else.
 
 use anyhow::{Context, Result, bail};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use serde_json::{Map, Value, json};
 
 use super::comparison::Candidate;
@@ -28,9 +29,21 @@ pub fn bootstrap(candidates: &[&Candidate], built: &[Built]) -> Result<Value> {
 }
 
 fn listener(name: &str, candidate: &Candidate, built: &[Built]) -> Result<Value> {
-    let filters = candidate.http_filters.iter().enumerate().map(|(index, written)| match written.get("plugin") {
-        Some(_) => wasm(&format!("{name}-{index}"), written, built),
-        None => substituted(written, built),
+    let filters = candidate.http_filters.iter().enumerate().map(|(index, written)| {
+        let vm = format!("{name}-{index}");
+        match (written.get("plugin"), written.get("wat")) {
+            (Some(plugin), _) => {
+                let built = find(plugin.as_str().context("`plugin` is a name")?, built)?;
+                let allowed = built.inspection.capabilities().map(|name| (name.to_owned(), json!({})));
+                let restriction = json!({ "allowed_capabilities": allowed.collect::<Map<String, Value>>() });
+                wasm(&vm, "plugin", written, &json!({ "filename": built.module.path }), Some(restriction))
+            }
+            (None, Some(text)) => {
+                let module = wat::parse_str(text.as_str().context("`wat` is a text")?)?;
+                wasm(&vm, "wat", written, &json!({ "inline_bytes": BASE64_STANDARD.encode(module) }), None)
+            }
+            (None, None) => substituted(written, built),
+        }
     });
     let mut filters = filters.collect::<Result<Vec<Value>>>()?;
     filters.push(json!({ "name": "router", "typed_config": {
@@ -53,28 +66,24 @@ fn listener(name: &str, candidate: &Candidate, built: &[Built]) -> Result<Value>
     }))
 }
 
-/// The wasm filter around a plugin, with as little allowed as it needs.
-fn wasm(vm: &str, written: &Value, built: &[Built]) -> Result<Value> {
-    let fields = written.as_object().into_iter().flat_map(Map::keys);
-    if let Some(unknown) = fields.clone().find(|field| !["plugin", "configuration"].contains(&field.as_str())) {
-        bail!("`{unknown}` stands beside `plugin`, where only `configuration` may");
+/// The wasm filter around what stands under `key`, in a VM of its own.
+fn wasm(vm: &str, key: &str, written: &Value, code: &Value, restriction: Option<Value>) -> Result<Value> {
+    let mut fields = written.as_object().into_iter().flat_map(Map::keys);
+    if let Some(unknown) = fields.find(|field| ![key, "configuration"].contains(&field.as_str())) {
+        bail!("`{unknown}` stands beside `{key}`, where only `configuration` may");
     }
-    let plugin = written.get("plugin").and_then(Value::as_str).context("`plugin` is a name")?;
-    let built = find(plugin, built)?;
-    let allowed: Map<String, Value> =
-        built.inspection.capabilities().map(|name| (name.to_owned(), json!({}))).collect();
     let configuration = written.get("configuration").cloned().unwrap_or_else(|| json!({}));
-    Ok(json!({ "name": plugin, "typed_config": {
+    Ok(json!({ "name": vm, "typed_config": {
         "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm",
         "config": {
-            "name": plugin,
-            "root_id": plugin,
+            "name": vm,
+            "root_id": vm,
             "failure_policy": "FAIL_RELOAD",
             "vm_config": {
                 "vm_id": vm,
                 "runtime": "envoy.wasm.runtime.v8",
-                "code": { "local": { "filename": built.module.path } },
-                "capability_restriction_config": { "allowed_capabilities": allowed },
+                "code": { "local": code },
+                "capability_restriction_config": restriction,
             },
             "configuration": { "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration },
         },
@@ -138,6 +147,13 @@ mod tests {
     }
 
     #[test]
+    fn a_module_in_text_form_goes_to_envoy_as_bytes() {
+        let plan = plan("{name: a, http_filters: [{wat: '(module)'}]}").unwrap();
+        let config = plan.pointer(&format!("{MANAGER}/http_filters/0/typed_config/config")).unwrap();
+        assert_eq!(config["vm_config"]["code"]["local"]["inline_bytes"], "AGFzbQEAAAA=");
+    }
+
+    #[test]
     fn envoys_own_form_stays_as_it_is_but_for_module_paths() {
         let plan =
             plan("{name: a, http_filters: [{name: own, typed_config: {code: ['${module:p}', other]}}]}").unwrap();
@@ -152,6 +168,7 @@ mod tests {
             ("{name: a, http_filters: [{plugin: q}]}", "no plugin is called `q`"),
             ("{name: a, http_filters: [{x: '${module:q}'}]}", "no plugin is called `q`"),
             ("{name: a, http_filters: [{plugin: p, config: {}}]}", "`config`"),
+            ("{name: a, http_filters: [{wat: '(module', configuration: {}}]}", "expected `)`"),
         ] {
             let error = format!("{:#}", plan(yaml).unwrap_err());
             assert!(error.contains(wrong) && error.contains("candidate `a`"), "{error}");

@@ -160,7 +160,7 @@ memory: { of: [ours], growth_at_most_kib: 100 }",
     }
 
     fn measured(ours: f64, grown: i64) -> Measured {
-        let rounds = |level: f64| vec![level; 10];
+        let rounds = |level: f64| vec![vec![level; 10]; 2];
         let resident = |name: &str, kib: i64, grown: i64| Resident {
             name: name.into(),
             by_concurrency: vec![kib],

@@ -1,10 +1,13 @@
 //! From figures by round to costs and ratios. Pure.
 //!
-//! 1. A configuration's figure is the 20th percentile of its rounds: neighbours on the machine only
-//!    ever add, so the low end is nearest to what a quiet machine would show, and the lowest is luck.
-//! 2. A cost is the difference to the baseline's figure; a ratio is one cost over another.
-//! 3. Their spread is the 5th to the 95th percentile over resampled rounds (bootstrap). All
-//!    configurations are resampled by the same rounds: what disturbed one disturbed its neighbours too.
+//! 1. A configuration's figure in one process is the 20th percentile of its rounds: neighbours on the
+//!    machine only ever add, so the low end is nearest to what a quiet machine would show, and the
+//!    lowest is luck.
+//! 2. Where a process lays its memory moves a figure by more than many a change does, so a
+//!    configuration's figure is the mean over several processes.
+//! 3. A cost is the difference to the baseline's figure; a ratio is one cost over another.
+//! 4. Their spread is the 5th to the 95th percentile over resampled processes and rounds (bootstrap).
+//!    All configurations are resampled by the same ones: what disturbed one disturbed its neighbours too.
 
 /// Where in the sorted rounds the figure is taken.
 const FIGURE: f64 = 0.2;
@@ -18,12 +21,13 @@ pub struct Estimate {
     pub high: f64,
 }
 
-/// What one configuration showed, by round.
-pub type Rounds = [f64];
+/// What one configuration showed, by process and round.
+pub type Rounds = [Vec<f64>];
 
-/// The figure of a configuration; its spread is the 10th to the 50th percentile of the rounds themselves.
+/// The figure of a configuration, and those of its lowest and its highest process.
 pub fn figure(rounds: &Rounds) -> Estimate {
-    Estimate { value: percentile(rounds, FIGURE), low: percentile(rounds, 0.1), high: percentile(rounds, 0.5) }
+    let figures: Vec<f64> = rounds.iter().map(|rounds| percentile(rounds, FIGURE)).collect();
+    Estimate { value: mean(&figures), low: percentile(&figures, 0.0), high: percentile(&figures, 1.0) }
 }
 
 /// What a candidate costs above the baseline.
@@ -38,21 +42,33 @@ pub fn ratio(of: &Rounds, to: &Rounds, baseline: &Rounds) -> Estimate {
 
 /// A statistic of several configurations' figures, with its spread.
 fn bootstrap<const N: usize>(rounds: [&Rounds; N], statistic: impl Fn([f64; N]) -> f64) -> Estimate {
-    let value = statistic(rounds.map(|rounds| percentile(rounds, FIGURE)));
-    let count = rounds.iter().map(|rounds| rounds.len()).min().unwrap_or(0);
+    let value = statistic(rounds.map(|rounds| figure(rounds).value));
+    let processes = rounds.iter().map(|rounds| rounds.len()).min().unwrap_or(0);
+    let count = rounds.iter().flat_map(|rounds| rounds.iter().map(Vec::len)).min().unwrap_or(0);
     let mut random = Random(0x9E37_79B9_7F4A_7C15);
     let mut resampled: Vec<f64> = (0..RESAMPLES)
         .map(|_| {
-            let chosen: Vec<usize> = (0..count).map(|_| random.below(count)).collect();
-            let resample = |rounds: &Rounds| -> Vec<f64> {
-                chosen.iter().filter_map(|round| rounds.get(*round).copied()).collect()
+            let chosen: Vec<(usize, Vec<usize>)> = (0..processes)
+                .map(|_| (random.below(processes), (0..count).map(|_| random.below(count)).collect()))
+                .collect();
+            let resample = |rounds: &Rounds| -> Vec<Vec<f64>> {
+                let of = |process: usize, round: usize| rounds.get(process)?.get(round).copied();
+                let process = |(process, rounds): &(usize, Vec<usize>)| {
+                    rounds.iter().filter_map(|round| of(*process, *round)).collect()
+                };
+                chosen.iter().map(process).collect()
             };
-            statistic(rounds.map(|rounds| percentile(&resample(rounds), FIGURE)))
+            statistic(rounds.map(|rounds| figure(&resample(rounds)).value))
         })
         .filter(|value| value.is_finite())
         .collect();
     resampled.sort_by(f64::total_cmp);
     Estimate { value, low: percentile(&resampled, 0.05), high: percentile(&resampled, 0.95) }
+}
+
+/// NaN of none.
+fn mean(values: &[f64]) -> f64 {
+    values.iter().sum::<f64>() / values.len() as f64
 }
 
 /// Between the two nearest values, linearly; NaN of none.
@@ -100,9 +116,10 @@ mod tests {
     use super::*;
 
     /// Rounds around `level`, some of them disturbed upwards, the same ones for every level.
-    fn rounds(level: f64) -> Vec<f64> {
+    fn rounds(level: f64) -> Vec<Vec<f64>> {
         let mut random = Random(7);
-        (0..60).map(|_| level + if random.below(3) == 0 { random.below(20) as f64 } else { 0.0 }).collect()
+        let mut round = |_| level + if random.below(3) == 0 { random.below(20) as f64 } else { 0.0 };
+        (0..3).map(|_| (0..60).map(&mut round).collect()).collect()
     }
 
     #[test]
@@ -119,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn a_process_that_lies_badly_in_memory_moves_a_figure_by_its_share_and_widens_the_range() {
+        let calm = [vec![25.0; 9], vec![25.0; 9], vec![25.0; 9]];
+        let one_slow = [vec![25.0; 9], vec![28.0; 9], vec![25.0; 9]];
+        assert_eq!(figure(&one_slow), Estimate { value: 26.0, low: 25.0, high: 28.0 });
+        let cost = cost(&one_slow, &calm);
+        assert!(cost.value == 1.0 && cost.low == 0.0 && cost.high >= 2.0, "{cost:?}");
+    }
+
+    #[test]
     fn costs_and_ratios_are_of_the_differences_to_the_baseline() {
         let (baseline, native, ours) = (rounds(25.0), rounds(29.0), rounds(35.0));
         assert_eq!(cost(&ours, &baseline), Estimate { value: 10.0, low: 10.0, high: 10.0 });
@@ -128,8 +154,8 @@ mod tests {
     #[test]
     fn the_spread_holds_the_value_and_widens_with_noise() {
         let mut random = Random(3);
-        let mut noisy = |level: f64, noise: usize| -> Vec<f64> {
-            (0..60).map(|_| level + random.below(noise) as f64 / 10.0).collect()
+        let mut noisy = |level: f64, noise: usize| -> Vec<Vec<f64>> {
+            vec![(0..60).map(|_| level + random.below(noise) as f64 / 10.0).collect()]
         };
         let (baseline, native) = (noisy(25.0, 5), noisy(29.0, 5));
         let (calm, wild) = (noisy(35.0, 5), noisy(35.0, 100));
