@@ -8,8 +8,9 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::{
     bench::{self, Bench},
     build::{self, Shell, Workspace},
+    check,
     coverage::{self, confirmed::Confirmed},
-    envoy,
+    envoy, explain, inspect,
     report::{self, Format},
     run,
     runner::invariant::{Invariant, Traffic},
@@ -83,6 +84,12 @@ enum Command {
         #[arg(long, value_name = "FILE")]
         output: Option<PathBuf>,
     },
+    /// Look at an Envoy configuration without Envoy: which policy each route gets, and what is dangerous.
+    Check(check::Options),
+    /// Tell one scenario as a story: each callback, and what the module asked of its host in it.
+    Explain { scenario: PathBuf },
+    /// Tell what a module is, what it asks for, and which Envoy loads it.
+    Inspect { module: PathBuf },
     /// Write the table of which call of the ABI is covered by which scenario.
     Coverage {
         /// Write nothing; fail where the committed table isn't what the scenarios do.
@@ -186,6 +193,9 @@ fn run(command: Command) -> Result<bool> {
             report::write(&reports, format, output.as_deref())
         }
         Command::Bench(bench) => bench::run(bench),
+        Command::Check(options) => check::check(&options),
+        Command::Explain { scenario } => explain::explain(&scenario),
+        Command::Inspect { module } => inspect::inspect(&module),
         Command::Coverage { check } => coverage::coverage(check),
         Command::Schema { check } => schema::schema(check),
     }

@@ -5,10 +5,13 @@
 pub mod abi;
 pub mod bench;
 pub mod build;
+pub mod check;
 pub mod cli;
 pub mod component;
 pub mod coverage;
 pub mod envoy;
+pub mod explain;
+pub mod inspect;
 pub mod outcome;
 pub mod report;
 pub mod run;

@@ -135,26 +135,24 @@ fn every_field_and_reason_of_a_filter_stands_in_its_readme() {
         let readme = fs::read_to_string(plugin.folder.join("README.md")).unwrap();
         let schema: Value =
             serde_json::from_str(&fs::read_to_string(plugin.folder.join("schema.json")).unwrap()).unwrap();
+        let title = format!("Configuration of portcullis.{}", plugin.name.replace('-', "_"));
+        assert_eq!(schema["title"], title, "the argument of schema::of is the filter's name in snake case");
         let mut all = Vec::new();
         objects(&schema, &mut all);
-        for field in
-            all.iter().filter_map(|object| object.get("properties")?.as_object()).flat_map(|fields| fields.keys())
-        {
-            assert!(
-                readme.contains(&format!("`{field}`")),
-                "{}'s README doesn't name the field `{field}`",
-                plugin.name
-            );
-        }
+        let fields =
+            all.iter().filter_map(|object| object.get("properties")?.as_object()).flat_map(|fields| fields.keys());
+        let missing: Vec<&String> = fields.filter(|field| !readme.contains(&format!("`{field}`"))).collect();
+        assert!(missing.is_empty(), "{}'s README doesn't name the fields {missing:?}", plugin.name);
         // Every reason that a configuration defines a counter for, as the module itself says.
         let module = fs::read(&built.iter().find(|built| built.plugin == plugin.name).unwrap().module.path).unwrap();
         let text = fs::read_to_string(workspace.root.join("plugins/kit/src/reason.rs")).unwrap()
             + &fs::read_to_string(plugin.folder.join("src/decide.rs")).unwrap();
         let codes: Vec<&str> = text.split("Reason(\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
         assert!(!codes.is_empty());
-        for code in codes {
+        for code in &codes {
             assert!(module.windows(code.len()).any(|window| window == code.as_bytes()), "{code} isn't in the module");
-            assert!(readme.contains(&format!("`{code}`")), "{}'s README doesn't name the reason `{code}`", plugin.name);
         }
+        let missing: Vec<&&str> = codes.iter().filter(|code| !readme.contains(&format!("`{code}`"))).collect();
+        assert!(missing.is_empty(), "{}'s README doesn't name the reasons {missing:?}", plugin.name);
     }
 }

@@ -107,6 +107,7 @@ impl<'a> Call<'a> {
         let (bytes, guest) = memory.data_and_store_mut(&mut self.caller);
         let bytes = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or(NO_MEMORY)?;
         guest.budget.bytes(length).map_err(wasmtime::Error::msg)?;
+        guest.world.borrow_mut().trace.carried(false, bytes);
         Ok(bytes.to_vec())
     }
 
@@ -122,6 +123,7 @@ impl<'a> Call<'a> {
     /// Hands bytes over in memory that the guest allocates.
     pub fn give(&mut self, bytes: &[u8], pointer: u32, size: u32) -> Answer {
         self.guest().budget.bytes(bytes.len()).map_err(wasmtime::Error::msg)?;
+        self.world(|world| world.trace.carried(true, bytes));
         let mut place = 0;
         let length = u32::try_from(bytes.len()).map_err(|_| NO_MEMORY)?;
         if length > 0 {
@@ -131,7 +133,7 @@ impl<'a> Call<'a> {
             let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
             place = allocated?;
-            self.world(|world| world.trace.returned("malloc", &place));
+            self.world(|world| world.trace.returned("malloc", &place, 0));
             if place == 0 {
                 return Err(NO_MEMORY);
             }

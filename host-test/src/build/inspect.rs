@@ -16,6 +16,10 @@ pub struct Inspection {
     pub callbacks: BTreeSet<String>,
     /// Imports of any other kind, as `module.name`.
     pub other_imports: BTreeSet<String>,
+    /// The versions of the ABI that it is marked with, as `0.2.1`.
+    pub abi: String,
+    /// What runs first.
+    pub entry: String,
 }
 
 impl Inspection {
@@ -29,6 +33,16 @@ impl Inspection {
     pub fn imports(&self) -> usize {
         self.hostcalls.len() + self.wasi.len() + self.other_imports.len()
     }
+}
+
+/// What Envoy runs before anything else.
+const ENTRIES: [&str; 4] = ["_initialize", "_start", "main", "__main_void"];
+
+fn append(list: &mut String, word: &str) {
+    if !list.is_empty() {
+        list.push_str(", ");
+    }
+    list.push_str(word);
 }
 
 /// Reads a core module's imports and exports.
@@ -54,8 +68,15 @@ pub fn inspect(module: &[u8]) -> Result<Inspection> {
                 for export in exports {
                     let export = export?;
                     let callback = export.name.starts_with("proxy_on_") && export.name != "proxy_on_memory_allocate";
-                    if export.kind == ExternalKind::Func && callback {
+                    if export.kind != ExternalKind::Func {
+                        continue;
+                    }
+                    if callback {
                         inspection.callbacks.insert(export.name.to_owned());
+                    } else if let Some(version) = export.name.strip_prefix("proxy_abi_version_") {
+                        append(&mut inspection.abi, &version.replace('_', "."));
+                    } else if ENTRIES.contains(&export.name) {
+                        append(&mut inspection.entry, export.name);
                     }
                 }
             }
@@ -83,6 +104,6 @@ mod tests {
         let inspection = inspect(&module.unwrap()).unwrap();
         let capabilities: Vec<&str> = inspection.capabilities().collect();
         assert_eq!(capabilities, ["proxy_log", "random_get", "proxy_on_request_headers"]);
-        assert_eq!(inspection.imports(), 3);
+        assert_eq!((inspection.imports(), inspection.entry.as_str()), (3, "_initialize"));
     }
 }

@@ -6,10 +6,13 @@
 //!    (`tests/envoy_trace.rs`, run on each); what differs stands here too, and the Wasmtime host plays the
 //!    version that it is told.
 
-use std::ffi::OsString;
+use std::{collections::BTreeSet, ffi::OsString};
 
 use anyhow::{Result, bail};
 use serde_json::Value;
+
+/// The one that everything is measured on.
+pub const NEWEST: &str = "1.40";
 
 /// Versions that scenarios are played on, by minor version.
 pub const SUPPORTED: [&str; 5] = ["1.36", "1.37", "1.38", "1.39", "1.40"];
@@ -25,6 +28,8 @@ enum Older {
     Lacks(&'static [&'static str]),
     /// Wants this member beside `vm_config`, not in it.
     WantsBesideVm(&'static str),
+    /// Doesn't load a module that imports one of these.
+    LacksImports(&'static [&'static str]),
     /// Answers NOT_FOUND where a filter calls this function.
     LacksForeignFunction(&'static str),
 }
@@ -33,7 +38,39 @@ const DIFFERENCES: &[Difference] = &[
     // Each line of the access log at once; before, within Envoy's flush interval.
     Difference { since: 37, what: Older::Lacks(&["--file-flush-min-size-kb", "0"]) },
     Difference { since: 37, what: Older::LacksForeignFunction("sign") },
+    Difference { since: 38, what: Older::LacksImports(WASI_SINCE_1_38) },
     Difference { since: 40, what: Older::WantsBesideVm("capability_restriction_config") },
+];
+
+/// Calls of WASI; each was tried in 1.36.4, 1.37.0 and 1.38.2.
+const WASI_SINCE_1_38: &[&str] = &[
+    "clock_res_get",
+    "fd_advise",
+    "fd_allocate",
+    "fd_datasync",
+    "fd_fdstat_set_rights",
+    "fd_filestat_get",
+    "fd_filestat_set_size",
+    "fd_filestat_set_times",
+    "fd_pread",
+    "fd_pwrite",
+    "fd_readdir",
+    "fd_renumber",
+    "fd_sync",
+    "fd_tell",
+    "path_create_directory",
+    "path_filestat_get",
+    "path_filestat_set_times",
+    "path_link",
+    "path_readlink",
+    "path_remove_directory",
+    "path_rename",
+    "path_symlink",
+    "path_unlink_file",
+    "sock_accept",
+    "sock_recv",
+    "sock_send",
+    "sock_shutdown",
 ];
 
 /// Builds that can't play anything, each as `version/state`, as `envoy --version` has it.
@@ -68,6 +105,13 @@ pub fn arguments(version: &str) -> Vec<OsString> {
 /// Whether a minor version has a function that filters may call.
 pub fn has_foreign_function(minor: u32, name: &str) -> bool {
     !before(minor).any(|older| matches!(older, Older::LacksForeignFunction(lacks) if *lacks == name))
+}
+
+/// The first of a module's imports that a version doesn't have.
+pub fn lacking_import<'a>(version: &str, imports: &'a BTreeSet<String>) -> Option<&'a str> {
+    let lacks =
+        |name: &str| older(version).any(|older| matches!(older, Older::LacksImports(names) if names.contains(&name)));
+    imports.iter().map(String::as_str).find(|name| lacks(name))
 }
 
 /// Changes a bootstrap to what a version understands.
@@ -141,6 +185,13 @@ mod tests {
     fn a_function_is_there_from_its_version_on() {
         assert!(has_foreign_function(37, "sign") && has_foreign_function(36, "compress"));
         assert!(!has_foreign_function(36, "sign"));
+    }
+
+    #[test]
+    fn a_call_that_a_version_lacks_is_named() {
+        let imports = BTreeSet::from(["fd_write".to_owned(), "sock_send".to_owned()]);
+        assert_eq!(lacking_import("1.37", &imports), Some("sock_send"));
+        assert_eq!(lacking_import("1.38", &imports), None);
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 pub mod built;
 pub mod human;
+pub mod inspected;
 pub mod json;
 pub mod junit;
+pub mod story;
 
 use std::{fs, path::Path};
 

@@ -33,7 +33,7 @@ pub use self::{
     step::{Body, Part, Peer, Reply, Request, Response, Step},
 };
 
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Scenario {
     /// The behaviour, as a sentence.

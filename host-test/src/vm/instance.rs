@@ -97,10 +97,11 @@ impl Instance {
         let world = Shared::clone(&self.store.data().world);
         world.borrow_mut().trace.called(callback, &arguments);
         let answer = function.call(&mut self.store, arguments);
-        self.fuel += self.limits.fuel - self.store.get_fuel().unwrap_or(0);
+        let fuel = self.limits.fuel - self.store.get_fuel().unwrap_or(0);
+        self.fuel += fuel;
         match answer {
             Ok(answer) => {
-                world.borrow_mut().trace.returned(callback, &answer);
+                world.borrow_mut().trace.returned(callback, &answer, fuel);
                 Ok(Some(answer))
             }
             Err(error) => {

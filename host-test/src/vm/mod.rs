@@ -48,6 +48,14 @@ pub fn cold_start(
     Ok(began.elapsed())
 }
 
+/// Whether Envoy would load a module.
+///
+/// # Errors
+/// Envoy's reason not to.
+pub fn check(module: &[u8]) -> Result<(), String> {
+    load::load(module).map(drop)
+}
+
 /// Runs a scenario on the modules in files, one for each filter of its chain.
 pub fn run(modules: &[PathBuf], scenario: &Scenario, limits: Limits) -> anyhow::Result<Outcome> {
     let read = |module: &PathBuf| fs::read(module).with_context(|| format!("can't read {}", module.display()));

@@ -38,6 +38,15 @@ pub struct Metrics {
 }
 
 impl Metrics {
+    /// How many there are, of every kind.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
     /// The counters that have ever grown, or were defined.
     pub fn counters(&self) -> BTreeMap<String, i64> {
         let counters = self.values.iter().filter(|((kind, _), _)| *kind == Kind::Counter);

@@ -20,6 +20,11 @@ impl Store {
         self.entries.get(&(vm_id.to_owned(), key.to_vec())).map(|(value, cas)| (value.as_slice(), *cas))
     }
 
+    /// Bytes of all keys and values.
+    pub fn bytes(&self) -> usize {
+        self.entries.iter().map(|((_, key), (value, _))| key.len() + value.len()).sum()
+    }
+
     pub fn set(&mut self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {
         let key = (vm_id.to_owned(), key.to_vec());
         match self.entries.get(&key) {

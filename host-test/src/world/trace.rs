@@ -12,10 +12,14 @@ use std::fmt;
 /// Entries that are kept at most. A guest that calls without end must not fill the host.
 pub const LARGEST: usize = 1 << 18;
 
+/// Bytes that are kept of what a call carries.
+pub const LONGEST_TEXT: usize = 256;
+
 /// Who calls whom.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Way {
     /// A VM is made.
+    #[default]
     Created,
     /// The host calls the guest.
     Called,
@@ -27,12 +31,26 @@ pub enum Way {
     Answered,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Entry {
     pub way: Way,
     pub name: String,
     /// Arguments, or what was returned; `None` for what can't be compared. Empty where nothing is known.
     pub values: Vec<Option<i64>>,
+    /// What a call to the host carried, in its order. Not compared.
+    pub texts: Vec<Text>,
+    /// Fuel that a callback had used when it returned. Not compared.
+    pub fuel: u64,
+}
+
+/// Bytes that went over the border.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// From the host to the guest.
+    pub given: bool,
+    /// The first of them.
+    pub bytes: Vec<u8>,
+    pub length: usize,
 }
 
 const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
@@ -90,7 +108,7 @@ impl Entry {
     /// An entry without what can't be compared.
     pub fn new(way: Way, name: &str, values: impl IntoIterator<Item = i64>) -> Self {
         if ALLOCATORS.contains(&name) {
-            return Self { way, name: "(allocate)".into(), values: Vec::new() };
+            return Self { way, name: "(allocate)".into(), ..Self::default() };
         }
         let values = values.into_iter();
         let values = match way {
@@ -101,7 +119,7 @@ impl Entry {
                 None => Vec::new(),
             },
         };
-        Self { way, name: name.to_owned(), values }
+        Self { way, name: name.to_owned(), values, ..Self::default() }
     }
 
     pub fn is_creation(&self) -> bool {
@@ -139,6 +157,8 @@ pub struct Trace {
     entries: Vec<Entry>,
     /// The arguments of the call that is about to be made.
     noted: Vec<i64>,
+    /// The places of the calls to the host that haven't been answered yet.
+    open: Vec<usize>,
     traps: Vec<String>,
 }
 
@@ -155,9 +175,10 @@ impl Trace {
         }
     }
 
-    pub fn returned<T: Numbers>(&mut self, callback: &str, answer: &T) {
+    pub fn returned<T: Numbers>(&mut self, callback: &str, answer: &T, fuel: u64) {
         if self.on {
             self.push(Way::Returned, callback, answer.numbers());
+            self.entries.iter_mut().rev().take(1).for_each(|entry| entry.fuel = fuel);
         }
     }
 
@@ -179,11 +200,23 @@ impl Trace {
     pub fn asked(&mut self, call: &str) {
         if self.on {
             let arguments = std::mem::take(&mut self.noted);
+            self.open.push(self.entries.len());
             self.push(Way::Asked, call, arguments);
         }
     }
 
+    /// Bytes that the call in hand carries.
+    pub fn carried(&mut self, given: bool, bytes: &[u8]) {
+        if self.on
+            && let Some(entry) = self.open.last().and_then(|place| self.entries.get_mut(*place))
+        {
+            let first = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
+            entry.texts.push(Text { given, bytes: first.to_vec(), length: bytes.len() });
+        }
+    }
+
     pub fn answered(&mut self, call: &str, status: u32) {
+        self.open.pop();
         self.push(Way::Answered, call, [i64::from(status)]);
     }
 
@@ -195,6 +228,7 @@ impl Trace {
 
     /// All entries since the last call.
     pub fn take(&mut self) -> Vec<Entry> {
+        self.open.clear();
         std::mem::take(&mut self.entries)
     }
 
@@ -286,9 +320,12 @@ mod tests {
         trace.note(&[0, 1000, 5, 2000, 2004]);
         trace.asked("proxy_get_header_map_value");
         trace.called("malloc", &(3u32,));
-        trace.returned("malloc", &4096u32);
+        trace.carried(true, b"abc");
+        trace.returned("malloc", &4096u32, 0);
         trace.answered("proxy_get_header_map_value", 0);
-        let lines: Vec<String> = trace.take().iter().map(ToString::to_string).collect();
+        let entries = trace.take();
+        let lines: Vec<String> = entries.iter().map(ToString::to_string).collect();
+        assert_eq!(entries[0].texts, [Text { given: true, bytes: b"abc".to_vec(), length: 3 }]);
         assert_eq!(
             lines,
             [

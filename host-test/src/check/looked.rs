@@ -1,0 +1,71 @@
+//! An edge whose modules were asked: what rules look at.
+
+use super::{
+    ask::{Asked, Modules, Silent},
+    edge::{Edge, HttpFilter},
+};
+use crate::build::inspect::Inspection;
+
+pub struct Looked<'a> {
+    pub edge: &'a Edge<'a>,
+    pub filters: Vec<LookedFilter<'a>>,
+}
+
+pub struct LookedFilter<'a> {
+    pub filter: &'a HttpFilter<'a>,
+    /// `None` where it is no wasm filter.
+    pub asked: Option<Result<Asked, Box<Silent>>>,
+    pub role: Option<Role>,
+}
+
+/// What a filter of this project is for; rules about order hang on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    SecurityHeaders,
+    RateLimit,
+    HmacValidation,
+    Redaction,
+}
+
+impl Role {
+    pub const ALL: [Self; 4] = [Self::SecurityHeaders, Self::RateLimit, Self::HmacValidation, Self::Redaction];
+
+    /// As it stands in metrics and namespaces.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SecurityHeaders => "security_headers",
+            Self::RateLimit => "rate_limit",
+            Self::HmacValidation => "hmac_validation",
+            Self::Redaction => "redaction",
+        }
+    }
+
+    fn named(name: &str) -> Option<Self> {
+        let name = name.replace('-', "_");
+        let name = name.strip_prefix("portcullis.").unwrap_or(&name);
+        Self::ALL.into_iter().find(|role| role.name() == name)
+    }
+}
+
+impl<'a> Looked<'a> {
+    pub fn at(edge: &'a Edge<'a>, modules: &Modules<'_>) -> Self {
+        let filters = edge.filters.iter().map(|filter| {
+            let asked = filter.wasm.as_ref().map(|wasm| modules.ask(wasm, edge.file));
+            let said = asked.as_ref().and_then(|asked| asked.as_ref().ok()?.filter.as_deref());
+            let names = filter.wasm.iter().flat_map(|wasm| [wasm.root_id.as_str(), wasm.name.as_str()]);
+            let role = said.into_iter().chain(names).find_map(Role::named);
+            LookedFilter { filter, asked, role }
+        });
+        Self { edge, filters: filters.collect() }
+    }
+}
+
+impl LookedFilter<'_> {
+    /// What its module imports and exports, where the module is at hand.
+    pub fn inspection(&self) -> Option<&Inspection> {
+        match self.asked.as_ref()? {
+            Ok(asked) => Some(&asked.inspection),
+            Err(silent) => silent.inspection.as_ref(),
+        }
+    }
+}

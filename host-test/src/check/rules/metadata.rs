@@ -1,0 +1,85 @@
+//! Routes and virtual hosts: where their routes are, and metadata that stands under nearly the right name.
+
+use crate::check::{
+    document::Node,
+    finding::{self, Finding},
+    looked::{Looked, Role},
+};
+
+const PREFIX: &str = "portcullis.";
+
+/// Fields of metadata that a filter reads, and its sibling that none does.
+const TYPED: &str = "typed_filter_metadata";
+
+pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
+    if let Some(rds) = edge.edge.routes_elsewhere {
+        findings.push(Finding::new(
+            &finding::ROUTES_ELSEWHERE,
+            edge.edge.file,
+            rds,
+            format!("the routes `{}` stand in no file that was given", rds.text_of("route_config_name")),
+            "name that file too, or a config dump of the running proxy",
+        ));
+    }
+    if !edge.filters.iter().any(|looked| looked.role.is_some()) {
+        return;
+    }
+    for host in &edge.edge.hosts {
+        let metadata = host.metadata.into_iter().chain(host.routes.iter().filter_map(|route| route.metadata));
+        for metadata in metadata {
+            for (name, node) in metadata.get("filter_metadata").map(Node::fields).unwrap_or_default() {
+                if let Some(meant) = meant(name) {
+                    findings.push(Finding::new(
+                        &finding::NAMESPACE_NEAR,
+                        host.file,
+                        node,
+                        format!("no filter reads metadata under `{name}`"),
+                        format!("call it `{PREFIX}{}`", meant.name()),
+                    ));
+                }
+            }
+            for (name, node) in metadata.get(TYPED).map(Node::fields).unwrap_or_default() {
+                if name.starts_with(PREFIX) {
+                    findings.push(Finding::new(
+                        &finding::NAMESPACE_NEAR,
+                        host.file,
+                        node,
+                        format!("no filter reads `{name}` under {TYPED}"),
+                        "put it under filter_metadata",
+                    ));
+                }
+            }
+        }
+    }
+}
+
+/// The filter that a misspelt namespace is meant for.
+fn meant(name: &str) -> Option<Role> {
+    let written = name.to_ascii_lowercase().replace(['-', ' '], "_");
+    let right = |role: &Role| format!("{PREFIX}{}", role.name());
+    let near = |role: &Role| {
+        let right = right(role);
+        written == right || written == role.name() || strsim::damerau_levenshtein(&written, &right) <= 3
+    };
+    (!Role::ALL.iter().any(|role| right(role) == name)).then(|| Role::ALL.into_iter().find(near)).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_namespace_that_is_nearly_a_filters_is_told_and_a_strangers_is_not() {
+        for name in [
+            "portcullis.security-headers",
+            "Portcullis.security_headers",
+            "security_headers",
+            "portculis.securty_headers",
+        ] {
+            assert_eq!(meant(name), Some(Role::SecurityHeaders), "{name}");
+        }
+        for name in ["portcullis.security_headers", "envoy.lb", "com.example.headers", "portcullis.greeting"] {
+            assert_eq!(meant(name), None, "{name}");
+        }
+    }
+}

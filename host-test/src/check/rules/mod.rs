@@ -1,0 +1,27 @@
+//! What is looked for, by where it is looked for.
+
+mod chain;
+mod manager;
+mod metadata;
+mod module;
+mod secrets;
+mod version;
+mod vm;
+
+use super::{finding::Finding, looked::Looked};
+
+/// Everything that is wrong with these edges, on a minor version of Envoy 1.
+pub fn findings(edges: &[Looked<'_>], envoy: u32) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for edge in edges {
+        module::look(edge, &mut findings);
+        vm::look(edge, &mut findings);
+        chain::look(edge, &mut findings);
+        manager::look(edge, &mut findings);
+        metadata::look(edge, &mut findings);
+        secrets::look(edge, &mut findings);
+        version::look(edge, envoy, &mut findings);
+    }
+    vm::compare(edges, &mut findings);
+    findings
+}

@@ -1,0 +1,178 @@
+//! The VM of a filter: what happens when it fails, what it may call, with whom it shares a store.
+
+use std::collections::BTreeMap;
+
+use crate::check::{
+    document::Node,
+    finding::{self, Finding},
+    looked::{Looked, LookedFilter, Role},
+    wasm::{Dialect, Failure, Wasm},
+};
+
+pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
+    for looked in &edge.filters {
+        let Some(wasm) = &looked.filter.wasm else { continue };
+        failure(edge, looked, wasm, findings);
+        if wasm.dialect == Dialect::Envoy {
+            capabilities(edge, looked, wasm, findings);
+            if wasm.vm_id().is_empty() {
+                findings.push(Finding::new(
+                    &finding::VM_ID_EMPTY,
+                    edge.edge.file,
+                    wasm.vm().unwrap_or(wasm.node),
+                    format!(
+                        "{}: no vm_id, so every filter without one reads and writes the same store",
+                        looked.filter.shown()
+                    ),
+                    "set vm_config.vm_id to a name of its own",
+                ));
+            }
+        }
+    }
+}
+
+fn failure(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findings: &mut Vec<Finding>) {
+    let shown = looked.filter.shown();
+    let fields = ["failure_policy", "fail_open", "fail_strategy"];
+    let node = fields.iter().find_map(|name| wasm.node.get(name)).unwrap_or(wasm.node);
+    let remedy = match wasm.dialect {
+        Dialect::Envoy => "set failure_policy: FAIL_RELOAD",
+        Dialect::Istio => "set failStrategy: FAIL_RELOAD",
+        Dialect::EnvoyGateway => "set failOpen: false",
+    };
+    match wasm.failure {
+        Failure::Open => findings.push(Finding::new(
+            &finding::FAIL_OPEN,
+            edge.edge.file,
+            node,
+            match looked.role {
+                Some(Role::HmacValidation) => format!("{shown}: once the module has failed, unsigned requests pass"),
+                _ => format!("{shown}: once the module has failed, traffic passes unfiltered"),
+            },
+            remedy,
+        )),
+        // Envoy Gateway knows no reload.
+        Failure::Closed if wasm.dialect != Dialect::EnvoyGateway => findings.push(Finding::new(
+            &finding::NO_RELOAD,
+            edge.edge.file,
+            node,
+            format!("{shown}: after one trap its worker refuses every request until Envoy is restarted"),
+            remedy,
+        )),
+        _ => {}
+    }
+}
+
+fn capabilities(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findings: &mut Vec<Finding>) {
+    let shown = looked.filter.shown();
+    let file = edge.edge.file;
+    let Some(list) = wasm.capabilities() else {
+        findings.push(Finding::new(
+            &finding::CAPABILITIES_MISSING,
+            file,
+            wasm.vm().unwrap_or(wasm.node),
+            format!("{shown}: no capability list, so the module may make any call"),
+            "set vm_config.capability_restriction_config to the list that `portcullis inspect` prints",
+        ));
+        return;
+    };
+    let Some(inspection) = looked.inspection() else { return };
+    let allowed: Vec<&str> = list.fields().iter().map(|(name, _)| name.as_str()).collect();
+    for callback in inspection.callbacks.iter().filter(|name| !allowed.contains(&name.as_str())) {
+        findings.push(Finding::new(
+            &finding::CAPABILITY_LACKING,
+            file,
+            list,
+            format!("{shown}: {callback} is not allowed, so Envoy never calls it, without a word: what it does is off"),
+            format!("add `{callback}: {{}}`"),
+        ));
+    }
+    for call in inspection.hostcalls.iter().chain(&inspection.wasi).filter(|name| !allowed.contains(&name.as_str())) {
+        findings.push(Finding::new(
+            &finding::CAPABILITY_LACKING,
+            file,
+            list,
+            format!("{shown}: the module calls {call}, which is not allowed and will fail"),
+            format!("add `{call}: {{}}`"),
+        ));
+    }
+    let needed: Vec<&str> = inspection.capabilities().collect();
+    let unneeded: Vec<&str> = allowed.into_iter().filter(|name| !needed.contains(name)).collect();
+    if !unneeded.is_empty() {
+        findings.push(Finding::new(
+            &finding::CAPABILITIES_WIDE,
+            file,
+            list,
+            format!("{shown}: allowed and never called: {}", unneeded.join(", ")),
+            "remove them",
+        ));
+    }
+}
+
+/// What only two filters beside each other show: those with one `vm_id`.
+pub fn compare(edges: &[Looked<'_>], findings: &mut Vec<Finding>) {
+    let mut by_id: BTreeMap<&str, Vec<(&Looked<'_>, &LookedFilter<'_>, &Wasm<'_>)>> = BTreeMap::new();
+    for edge in edges {
+        for looked in &edge.filters {
+            let wasm = looked.filter.wasm.as_ref().filter(|wasm| wasm.dialect == Dialect::Envoy);
+            if let Some(wasm) = wasm.filter(|wasm| !wasm.vm_id().is_empty()) {
+                by_id.entry(wasm.vm_id()).or_default().push((edge, looked, wasm));
+            }
+        }
+    }
+    for (id, users) in by_id {
+        let Some((_, first, first_wasm)) = users.first() else { continue };
+        for (edge, looked, wasm) in users.iter().skip(1) {
+            let node = wasm.vm().and_then(|vm| vm.get("vm_id")).unwrap_or(wasm.node);
+            if code(looked) != code(first) {
+                findings.push(Finding::new(
+                    &finding::VM_ID_SHARED,
+                    edge.edge.file,
+                    node,
+                    format!(
+                        "{} and {} have the vm_id `{id}` and different code: they share one store",
+                        first.filter.shown(),
+                        looked.filter.shown()
+                    ),
+                    "give each a vm_id of its own",
+                ));
+            } else if same_key(first_wasm, wasm) && differs(first_wasm, wasm) {
+                findings.push(Finding::new(
+                    &finding::VM_KEY_AMBIGUOUS,
+                    edge.edge.file,
+                    node,
+                    format!(
+                        "{} and {} share one VM (vm_id `{id}`, code and configuration) and give it different \
+                         environments or capabilities; whichever comes first wins",
+                        first.filter.shown(),
+                        looked.filter.shown()
+                    ),
+                    "give each a vm_id of its own, or the same environment and capabilities",
+                ));
+            }
+        }
+    }
+}
+
+/// The module's hash, or what stands under `code` where it isn't at hand.
+fn code(looked: &LookedFilter<'_>) -> String {
+    match &looked.asked {
+        Some(Ok(asked)) => asked.sha256.clone(),
+        _ => text(looked.filter.wasm.as_ref().and_then(|wasm| wasm.vm()?.get("code"))),
+    }
+}
+
+fn same_key(a: &Wasm<'_>, b: &Wasm<'_>) -> bool {
+    let configuration = |wasm: &Wasm<'_>| text(wasm.vm().and_then(|vm| vm.get("configuration")));
+    configuration(a) == configuration(b)
+}
+
+fn differs(a: &Wasm<'_>, b: &Wasm<'_>) -> bool {
+    let environment = |wasm: &Wasm<'_>| text(wasm.vm().and_then(|vm| vm.get("environment_variables")));
+    let capabilities = |wasm: &Wasm<'_>| text(wasm.capabilities());
+    environment(a) != environment(b) || capabilities(a) != capabilities(b)
+}
+
+fn text(node: Option<&Node>) -> String {
+    node.map(|node| node.to_json().to_string()).unwrap_or_default()
+}

@@ -1,0 +1,193 @@
+//! What a configuration says of one wasm filter, whoever wrote it: Envoy's own message, Istio's
+//! WasmPlugin, Envoy Gateway's EnvoyExtensionPolicy.
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+
+use super::document::{Node, Value};
+
+#[derive(Clone, Debug)]
+pub struct Wasm<'a> {
+    pub dialect: Dialect,
+    /// The message itself.
+    pub node: &'a Node,
+    pub name: String,
+    pub root_id: String,
+    pub code: Code<'a>,
+    /// The configuration as it reaches the filter, and where it stands.
+    pub configuration: Option<(Handed, &'a Node)>,
+    pub failure: Failure,
+    /// Whether a held head leaves body callbacks running.
+    pub holds_head_alone: bool,
+}
+
+/// Who wrote it, and so which fields there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    Envoy,
+    /// `WasmPlugin`.
+    Istio,
+    /// `EnvoyExtensionPolicy`.
+    EnvoyGateway,
+}
+
+#[derive(Clone, Debug)]
+pub enum Code<'a> {
+    File(String, &'a Node),
+    Inline(Vec<u8>, &'a Node),
+    /// Fetched by the proxy: its address, and the sha256 that is asked for.
+    Remote(String, String, &'a Node),
+    Missing,
+}
+
+/// How a configuration travels.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Handed {
+    Struct(serde_json::Value),
+    Text(String),
+    /// A message that only the proxy can serialise.
+    Other(String),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Failure {
+    Closed,
+    Open,
+    Reload,
+}
+
+impl<'a> Wasm<'a> {
+    /// From an `envoy.extensions.wasm.v3.PluginConfig`.
+    pub fn of_envoy(node: &'a Node) -> Self {
+        let code = node.at_path(&["vm_config", "code"]);
+        let failure = match node.text_of("failure_policy") {
+            "FAIL_OPEN" => Failure::Open,
+            "FAIL_RELOAD" => Failure::Reload,
+            _ if node.get("fail_open").is_some_and(Node::is_true) => Failure::Open,
+            _ => Failure::Closed,
+        };
+        Self {
+            dialect: Dialect::Envoy,
+            node,
+            name: node.text_of("name").to_owned(),
+            root_id: node.text_of("root_id").to_owned(),
+            code: code.map_or(Code::Missing, Code::of_envoy),
+            configuration: node.get("configuration").map(|node| (Handed::of_any(node), node)),
+            failure,
+            holds_head_alone: node.get("allow_on_headers_stop_iteration").is_some_and(Node::is_true),
+        }
+    }
+
+    /// From a `WasmPlugin`. Istio hands `pluginConfig` on as JSON text, under a `vm_id` of its own.
+    pub fn of_istio(resource: &'a Node) -> Option<Self> {
+        let spec = resource.get("spec")?;
+        let failure = match spec.text_of("fail_strategy") {
+            "FAIL_OPEN" => Failure::Open,
+            "FAIL_RELOAD" => Failure::Reload,
+            _ => Failure::Closed,
+        };
+        Some(Self {
+            dialect: Dialect::Istio,
+            node: spec,
+            name: resource.at_path(&["metadata", "name"]).and_then(Node::text).unwrap_or_default().to_owned(),
+            root_id: spec.text_of("plugin_name").to_owned(),
+            code: Code::of_address(spec.get("url"), spec.text_of("sha256")),
+            configuration: spec.get("plugin_config").map(|node| (Handed::Text(node.to_json().to_string()), node)),
+            failure,
+            holds_head_alone: false,
+        })
+    }
+
+    /// Those of an `EnvoyExtensionPolicy`. The gateway hands `config` on as JSON text.
+    pub fn of_envoy_gateway(resource: &'a Node) -> Vec<Self> {
+        let list = resource.at_path(&["spec", "wasm"]).map(Node::elements).unwrap_or_default();
+        let of = |node: &'a Node| {
+            let http = node.at_path(&["code", "http"]);
+            let address = http.or_else(|| node.at_path(&["code", "image"])).and_then(|source| source.get("url"));
+            let root_id = node.fields().iter().find(|(key, _)| key.eq_ignore_ascii_case("rootid"));
+            Self {
+                dialect: Dialect::EnvoyGateway,
+                node,
+                name: node.text_of("name").to_owned(),
+                root_id: root_id.and_then(|(_, node)| node.text()).unwrap_or_default().to_owned(),
+                code: Code::of_address(address, http.map_or("", |http| http.text_of("sha256"))),
+                configuration: node.get("config").map(|node| (Handed::Text(node.to_json().to_string()), node)),
+                failure: if node.get("fail_open").is_some_and(Node::is_true) { Failure::Open } else { Failure::Closed },
+                holds_head_alone: false,
+            }
+        };
+        list.iter().map(of).collect()
+    }
+
+    pub fn vm(&self) -> Option<&'a Node> {
+        self.node.get("vm_config")
+    }
+
+    pub fn vm_id(&self) -> &'a str {
+        self.vm().map_or("", |vm| vm.text_of("vm_id"))
+    }
+
+    /// The capability list, where there is one: in the VM's configuration, before 1.40 beside it.
+    pub fn capabilities(&self) -> Option<&'a Node> {
+        let of = |node: &'a Node| node.at_path(&["capability_restriction_config", "allowed_capabilities"]);
+        self.vm().and_then(of).or_else(|| of(self.node)).filter(|list| !list.fields().is_empty())
+    }
+
+    /// What to call it: its name, or else that of its root.
+    pub fn shown(&self) -> &str {
+        match (self.name.as_str(), self.root_id.as_str()) {
+            ("", "") => "wasm",
+            ("", root_id) => root_id,
+            (name, _) => name,
+        }
+    }
+}
+
+impl<'a> Code<'a> {
+    fn of_envoy(node: &'a Node) -> Self {
+        if let Some(local) = node.get("local") {
+            if let Some(file) = local.get("filename") {
+                return Self::File(file.text().unwrap_or_default().to_owned(), file);
+            }
+            if let Some(inline) = local.get("inline_bytes") {
+                let text: String = inline.text().unwrap_or_default().split_ascii_whitespace().collect();
+                return BASE64_STANDARD.decode(text).map_or(Self::Missing, |bytes| Self::Inline(bytes, inline));
+            }
+            if let Some(inline) = local.get("inline_string") {
+                return Self::Inline(inline.text().unwrap_or_default().as_bytes().to_vec(), inline);
+            }
+            return Self::Missing;
+        }
+        let remote = node.get("remote");
+        let address = remote.and_then(|remote| remote.at_path(&["http_uri", "uri"]));
+        Self::of_address(address, remote.map_or("", |remote| remote.text_of("sha256")))
+    }
+
+    fn of_address(node: Option<&'a Node>, sha256: &str) -> Self {
+        match node.and_then(|node| Some((node.text()?, node))) {
+            None => Self::Missing,
+            Some((address, node)) => match address.strip_prefix("file://") {
+                Some(path) => Self::File(path.to_owned(), node),
+                None => Self::Remote(address.to_owned(), sha256.to_owned(), node),
+            },
+        }
+    }
+}
+
+impl Handed {
+    /// From a `google.protobuf.Any`.
+    fn of_any(node: &Node) -> Self {
+        let value = node.get("value");
+        match value.map(|value| &value.value) {
+            Some(Value::Text(text)) if node.is_a("StringValue") => Self::Text(text.clone()),
+            Some(Value::Text(text)) if node.is_a("BytesValue") => match BASE64_STANDARD.decode(text) {
+                Ok(bytes) => Self::Text(String::from_utf8_lossy(&bytes).into_owned()),
+                Err(_) => Self::Other("BytesValue".into()),
+            },
+            Some(Value::Map(_)) if node.is_a("Struct") => {
+                Self::Struct(value.map_or(serde_json::Value::Null, Node::to_json))
+            }
+            None if node.is_a("Struct") || node.is_a("StringValue") => Self::Text(String::new()),
+            _ => Self::Other(node.text_of("@type").rsplit(['/', '.']).next().unwrap_or_default().to_owned()),
+        }
+    }
+}

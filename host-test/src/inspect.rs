@@ -1,0 +1,24 @@
+//! `portcullis inspect`: what a module is, what it asks for, and whether Envoy would load it.
+
+use std::{
+    fs,
+    io::{self, Write},
+    path::Path,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{build::inspect, envoy::versions, report, vm};
+
+/// Tells what a module is; false where no version of Envoy loads it.
+pub fn inspect(file: &Path) -> Result<bool> {
+    let written = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+    let module = wat::parse_bytes(&written).with_context(|| format!("{} is no WebAssembly", file.display()))?;
+    let inspection =
+        inspect::inspect(&module).with_context(|| format!("{} is no WebAssembly module", file.display()))?;
+    let loads = vm::check(&module);
+    let versions = versions::SUPPORTED.map(|version| (version, versions::lacking_import(version, &inspection.wasi)));
+    let text = report::inspected::tell(file, &module, &inspection, &loads, &versions);
+    io::stdout().lock().write_all(text.as_bytes())?;
+    Ok(loads.is_ok())
+}
