@@ -54,6 +54,43 @@ fn each_fault_is_found_on_its_line_with_a_remedy_and_nothing_else_is() {
 }
 
 #[test]
+fn what_is_right_and_what_has_no_filter_of_this_kind_raises_no_alarm() {
+    let modules = modules();
+    for file in files("clean") {
+        let findings = check::findings(&[file.clone()], &modules, "1.40").unwrap();
+        assert!(findings.is_empty(), "{}: {findings:#?}", file.display());
+    }
+}
+
+#[test]
+fn the_routes_of_a_config_dump_are_asked_for_their_policies() {
+    let files: Vec<PathBuf> = files("clean").into_iter().filter(|file| file.ends_with("config_dump.json")).collect();
+    let told = check::json(&files, &modules(), "1.40").unwrap();
+    let routes = told["edges"][0]["routes"].as_array().unwrap();
+    assert_eq!(routes.len(), 2);
+    assert!(routes.iter().all(|route| route["filters"][0]["policy"] == "web"), "{told:#}");
+}
+
+#[test]
+fn a_field_that_an_older_envoy_lacks_is_told_for_that_version_alone() {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/clean/config_dump.json");
+    let of = |envoy| check::findings(&[file.clone()], &modules(), envoy).unwrap();
+    let old = of("1.39");
+    assert!(of("1.40").is_empty());
+    assert_eq!(old.iter().map(|finding| finding.rule.id).collect::<Vec<_>>(), ["field-unknown"]);
+    assert!(old[0].what.contains("capability_restriction_config") && old[0].what.contains("1.40"), "{old:?}");
+}
+
+#[test]
+fn a_file_that_cant_be_read_says_why_and_where() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("broken.yaml");
+    fs::write(&file, "static_resources:\n  listeners: [\n").unwrap();
+    let error = format!("{:#}", check::findings(&[file], &[], "1.40").unwrap_err());
+    assert!(error.contains("broken.yaml") && error.contains("line 2"), "{error}");
+}
+
+#[test]
 fn every_example_of_this_repository_is_clean() {
     let workspace = Workspace::find().unwrap();
     let modules = modules();

@@ -3,7 +3,6 @@
 //! is played, and the module's own counters tell.
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
 };
@@ -62,6 +61,8 @@ pub struct Answer {
     pub policy: String,
     pub mode: String,
     pub reason: String,
+    /// Why it is this policy, where another was named.
+    pub notes: Vec<String>,
     /// The status of the filter's own reply.
     pub refused_with: Option<String>,
     pub trap: Option<String>,
@@ -159,21 +160,28 @@ impl Asked {
             .unwrap_or_default();
         let outcome = vm::run_bytes(&self.bytes, &scenario, Limits::default());
         let Some(play) = outcome.plays.first() else { return Answer::default() };
-        let grown: Vec<&str> = play.metrics.keys().map(String::as_str).collect();
-        let of = |name: &str| {
-            let values: BTreeMap<&str, ()> =
-                grown.iter().filter_map(|metric| Some((field(metric, name)?, ()))).collect();
-            values.keys().copied().collect::<Vec<_>>().join(", ")
-        };
+        let mut decisions: Vec<[&str; 3]> = play.metrics.keys().filter_map(|metric| decision(metric)).collect();
+        // What is said of no policy comes last.
+        decisions.sort_by_key(|[policy, ..]| *policy == NO_POLICY);
+        let [policy, mode, reason] = decisions.first().copied().unwrap_or_default();
         Answer {
-            policy: of("policy"),
-            mode: of("mode"),
-            reason: of("reason"),
+            policy: policy.to_owned(),
+            mode: mode.to_owned(),
+            reason: reason.to_owned(),
+            notes: decisions.iter().skip(1).map(|[.., reason]| (*reason).to_owned()).collect(),
             refused_with: play.client.as_ref().map(|client| client.start.clone()).filter(|status| status != ANSWERED),
             trap: outcome.traps.first().cloned(),
             log: play.log.clone(),
         }
     }
+}
+
+/// Stands in counters where no policy was chosen.
+const NO_POLICY: &str = "none";
+
+/// Policy, mode and reason of a counter of decisions.
+fn decision(metric: &str) -> Option<[&str; 3]> {
+    Some([field(metric, "policy")?, field(metric, "mode")?, field(metric, "reason")?])
 }
 
 /// The word behind another in a name such as `portcullis.decisions.filter.x.policy.y`.

@@ -31,6 +31,7 @@ use self::{
     document::Document,
     finding::{Finding, Severity},
     looked::Looked,
+    routes::Row,
 };
 use crate::envoy::versions;
 
@@ -62,36 +63,54 @@ pub enum Format {
     Sarif,
 }
 
-/// Looks at all files together; false where something is wrong.
+/// Looks at all files together and tells what is found; false where something is wrong.
 pub fn check(options: &Options) -> Result<bool> {
     if !versions::is_version(&options.envoy) {
         bail!("`{}` is no version of Envoy, as 1.38", options.envoy);
     }
-    let documents = options.files.iter().map(|file| Document::read(file)).collect::<Result<Vec<_>>>()?;
-    let edges = edge::edges(&documents);
-    let modules = Modules { folders: &options.modules };
-    let looked: Vec<Looked<'_>> = edges.iter().map(|edge| Looked::at(edge, &modules)).collect();
-    let mut findings = rules::findings(&looked, versions::minor(&options.envoy));
-    let rows: Vec<_> = looked.iter().map(|looked| routes::ask(looked, &mut findings)).collect();
-    findings.sort_by(|a, b| (&a.file, a.at, a.rule.severity).cmp(&(&b.file, b.at, b.rule.severity)));
-    findings.dedup_by(|a, b| (&a.file, a.at, &a.what) == (&b.file, b.at, &b.what));
-    let text = match options.format {
-        Format::Human => report::human(&options.files, &looked, &rows, &findings),
-        Format::Json => report::json(&looked, &rows, &findings),
-        Format::Sarif => sarif::sarif(&findings),
-    };
+    let Options { files, modules, envoy, format, strict } = options;
+    let (text, worst) = look(files, modules, envoy, |looked, rows, findings| {
+        let text = match format {
+            Format::Human => report::human(files, looked, rows, findings),
+            Format::Json => format!("{:#}\n", report::json(looked, rows, findings)),
+            Format::Sarif => format!("{:#}\n", sarif::sarif(findings)),
+        };
+        (text, findings.iter().map(|finding| finding.rule.severity).min())
+    })?;
     io::stdout().lock().write_all(text.as_bytes())?;
-    let worst = findings.iter().map(|finding| finding.rule.severity).min();
-    Ok(worst.is_none_or(|worst| worst > if options.strict { Severity::Warning } else { Severity::Error }))
+    let tolerated = if *strict { Severity::Warning } else { Severity::Error };
+    Ok(worst.is_none_or(|worst| worst > tolerated))
 }
 
-/// What is found in files, for tests and tools.
+/// Everything that is found in files.
+///
+/// # Errors
+/// A file that can't be read.
 pub fn findings(files: &[PathBuf], modules: &[PathBuf], envoy: &str) -> Result<Vec<Finding>> {
+    look(files, modules, envoy, |_, _, findings| findings.to_vec())
+}
+
+/// The same as `--format json`, the policy of each route with it.
+///
+/// # Errors
+/// A file that can't be read.
+pub fn json(files: &[PathBuf], modules: &[PathBuf], envoy: &str) -> Result<serde_json::Value> {
+    look(files, modules, envoy, report::json)
+}
+
+fn look<T>(
+    files: &[PathBuf],
+    modules: &[PathBuf],
+    envoy: &str,
+    tell: impl FnOnce(&[Looked<'_>], &[Vec<Row<'_>>], &[Finding]) -> T,
+) -> Result<T> {
     let documents = files.iter().map(|file| Document::read(file)).collect::<Result<Vec<_>>>()?;
     let edges = edge::edges(&documents);
     let modules = Modules { folders: modules };
     let looked: Vec<Looked<'_>> = edges.iter().map(|edge| Looked::at(edge, &modules)).collect();
     let mut findings = rules::findings(&looked, versions::minor(envoy));
-    looked.iter().for_each(|looked| drop(routes::ask(looked, &mut findings)));
-    Ok(findings)
+    let rows: Vec<_> = looked.iter().map(|looked| routes::ask(looked, &mut findings)).collect();
+    findings.sort_by(|a, b| (&a.file, a.at, a.rule.severity).cmp(&(&b.file, b.at, b.rule.severity)));
+    findings.dedup_by(|a, b| (&a.file, a.at, &a.what) == (&b.file, b.at, &b.what));
+    Ok(tell(&looked, &rows, &findings))
 }

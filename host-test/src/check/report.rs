@@ -96,7 +96,7 @@ pub fn name(severity: Severity) -> &'static str {
     }
 }
 
-pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) -> String {
+pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) -> Value {
     let edges = looked.iter().zip(rows).map(|(edge, rows)| {
         let routes = rows.iter().map(|row| {
             let answers = asked(edge).zip(&row.answers).map(|(looked, answer)| {
@@ -105,6 +105,7 @@ pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) 
                     "policy": answer.as_ref().map(|answer| &answer.policy),
                     "mode": answer.as_ref().map(|answer| &answer.mode),
                     "reason": answer.as_ref().map(|answer| &answer.reason),
+                    "notes": answer.as_ref().map(|answer| &answer.notes),
                     "refused_with": answer.as_ref().and_then(|answer| answer.refused_with.as_ref()),
                 })
             });
@@ -118,6 +119,5 @@ pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) 
             "message": what, "remedy": remedy,
         })
     });
-    let report: Value = json!({ "edges": edges.collect::<Vec<_>>(), "findings": findings.collect::<Vec<_>>() });
-    format!("{report:#}\n")
+    json!({ "edges": edges.collect::<Vec<_>>(), "findings": findings.collect::<Vec<_>>() })
 }

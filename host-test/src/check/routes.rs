@@ -36,7 +36,9 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
                 let node = route.metadata.or(host.metadata).unwrap_or(route.node);
                 let told =
                     answer.log.iter().find_map(|line| Some(line.get(line.find("metadata ")?..)?)).unwrap_or_default();
-                let wrong = CONFIGURED_WRONG.iter().find(|code| answer.reason.contains(**code));
+                let wrong = CONFIGURED_WRONG
+                    .iter()
+                    .find(|code| answer.reason == **code || answer.notes.iter().any(|note| note == **code));
                 let finding = |rule, what: String, remedy: &str| Finding::new(rule, host.file, node, what, remedy);
                 if let Some(trap) = &answer.trap {
                     let what = format!(

@@ -1,13 +1,13 @@
 //! Findings as SARIF 2.1.0, which code scanning services read.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     finding::{self, Finding, Rule, Severity},
     report,
 };
 
-pub fn sarif(findings: &[Finding]) -> String {
+pub fn sarif(findings: &[Finding]) -> Value {
     let rules = finding::ALL.iter().map(|Rule { id, severity, about }| {
         json!({
             "id": id,
@@ -26,7 +26,7 @@ pub fn sarif(findings: &[Finding]) -> String {
             } }],
         })
     });
-    let log = json!({
+    json!({
         "$schema": "https://json.schemastore.org/sarif-2.1.0.json",
         "version": "2.1.0",
         "runs": [{
@@ -36,6 +36,5 @@ pub fn sarif(findings: &[Finding]) -> String {
             "results": results.collect::<Vec<_>>(),
             "invocations": [{ "executionSuccessful": findings.iter().all(|one| one.rule.severity != Severity::Error) }],
         }],
-    });
-    format!("{log:#}\n")
+    })
 }
