@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Scenario, bytes};
+use super::{Protocol, Scenario, Step, bytes};
 use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
@@ -145,12 +145,35 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
         if step.stream.is_some() && (step.every_split || step.times > 1) {
             bail!("step {place} has a `stream`, which is played once: leave out `every_split` and `times`");
         }
+        if step.is_raw() {
+            raw(scenario, place, step)?;
+        }
+        let answers = usize::from(step.response.is_some()) + usize::from(!step.responses.is_empty());
+        if answers > 1 || !step.responses.is_empty() && (step.reply.is_some() || scenario.in_flight()) {
+            bail!("step {place} has `responses`, which stand alone and not beside a `stream`");
+        }
         if step.response.is_some() && step.reply.is_some() {
             bail!("step {place} has a `response` and a `reply`; where a later filter replies, no upstream responds");
         }
         if let Some((name, _)) = step.expect.metrics.iter().find(|(_, growth)| **growth == 0) {
             bail!("step {place} expects `{name}` not to grow, which holds for every misspelt name; leave it out");
         }
+    }
+    Ok(())
+}
+
+/// What goes on the wire as it is written fits the protocol, and is all of its message.
+fn raw(scenario: &Scenario, place: usize, step: &Step) -> Result<()> {
+    if scenario.in_flight() || step.every_split {
+        bail!("step {place} has a `raw` message, which is played whole: leave out `stream` and `every_split`");
+    }
+    let answers = step.responses.iter().chain(&step.response).filter_map(|response| response.raw.as_ref());
+    let http2 = scenario.given.protocol == Protocol::Http2;
+    let mut all = step.request().raw.iter().chain(answers);
+    if all.any(|raw| raw.is_of_http2() != http2) {
+        bail!(
+            "step {place} has a `raw` message of the other protocol; over HTTP/1 it is bytes, over HTTP/2 `{{head: …}}`"
+        );
     }
     Ok(())
 }
@@ -184,6 +207,10 @@ mod tests {
             "{scenario: a, steps: [{every_split: true, request: {body: {repeat: x, times: 1000001}}}]}",
             "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",
             "{scenario: a, steps: [{expect: {metrics: {a.b: 0}}}]}",
+            "{scenario: a, steps: [{request: {raw: 'x'}, every_split: true}]}",
+            "{scenario: a, given: {protocol: http2}, steps: [{request: {raw: 'x'}}]}",
+            "{scenario: a, steps: [{request: {raw: {head: []}}}]}",
+            "{scenario: a, steps: [{response: {}, responses: [{}]}]}",
             "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();

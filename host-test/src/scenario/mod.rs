@@ -8,6 +8,8 @@ pub mod filter;
 pub mod headers;
 pub mod load;
 pub mod module;
+pub mod raw;
+pub mod retry;
 pub mod schedule;
 pub mod span;
 pub mod step;
@@ -28,6 +30,8 @@ pub use self::{
     headers::HeaderLines,
     load::{folders, load, load_folder, parse},
     module::Module,
+    raw::Raw,
+    retry::{Redirects, Retries, RetryOn},
     schedule::Schedule,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
@@ -167,6 +171,10 @@ pub struct Given {
     pub virtual_host: Place,
     /// The route that a later filter makes of it: it changes the request and clears the route cache.
     pub reroute: Option<Place>,
+    /// What the route does with an attempt that failed.
+    pub retries: Option<Retries>,
+    /// What the route does with a response that redirects.
+    pub redirects: Option<Redirects>,
     /// The protocol on both sides of the proxy.
     pub protocol: Protocol,
     /// Clusters that the filter may call, each with its answers in order; the last one is repeated.
@@ -188,6 +196,8 @@ impl Default for Given {
             route: Place::default(),
             virtual_host: Place::default(),
             reroute: None,
+            retries: None,
+            redirects: None,
             protocol: Protocol::default(),
             clusters: BTreeMap::new(),
             failure_policy: FailurePolicy::default(),

@@ -74,6 +74,8 @@ pub struct Exchange {
     pub flags: u64,
     /// Whether both sides speak HTTP/2.
     pub http2: bool,
+    /// Which attempt reaches the upstream, from 1.
+    pub attempt: u32,
     /// A number for the connection, unlike that of every other.
     pub connection: u64,
 }
@@ -112,6 +114,7 @@ impl Exchange {
             details: None,
             flags: 0,
             http2,
+            attempt: 1,
             connection,
         }
     }

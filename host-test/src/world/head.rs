@@ -41,7 +41,8 @@ pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
 const OF_A_CONNECTION: [&[u8]; 5] =
     [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
 
-fn reset(status: u32, reason: &str) -> Reply {
+/// What Envoy answers when the upstream broke off before it answered.
+pub fn reset(status: u32, reason: &str) -> Reply {
     let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
     let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
     Reply::plain(status, &body, &details)
@@ -76,6 +77,8 @@ pub fn status(headers: &Headers) -> Option<u16> {
 pub fn flags(details: &str) -> u64 {
     match details {
         "route_not_found" => 1 << 8,
+        "low_version" | "http.invalid_authority" => 1 << 18,
+        details if details.starts_with("http1.") => 1 << 18,
         details if details.starts_with("filter_removed_required_request_headers") => 1 << 18,
         "upstream_reset_before_response_started{protocol_error}" => 1 << 23,
         details if details.starts_with("upstream_reset_before_response_started") => 1 << 4,

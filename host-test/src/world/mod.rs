@@ -9,6 +9,7 @@
 pub mod body;
 pub mod callouts;
 pub mod clock;
+pub mod codec;
 pub mod exchange;
 pub mod filter_state;
 pub mod foreign;

@@ -60,7 +60,7 @@ impl World {
             b"response" => Value::Opaque(response(exchange)),
             b"source" => address("127.0.0.1:40000", 40000),
             b"destination" => address("127.0.0.1:10000", 10000),
-            b"upstream" => Value::Opaque(if exchange.answered() { upstream() } else { Vec::new() }),
+            b"upstream" => Value::Opaque(if exchange.answered() { upstream(exchange) } else { Vec::new() }),
             b"connection_id" => Value::Integer(exchange.connection),
             b"connection" => Value::Opaque(vec![
                 (b"id".to_vec(), Value::Integer(exchange.connection)),
@@ -112,13 +112,13 @@ impl Exchange {
     }
 }
 
-fn upstream() -> Vec<(Vec<u8>, Value)> {
+fn upstream(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let fields = [
         ("address", Value::text("127.0.0.1:20000")),
         ("port", Value::Integer(20000)),
         ("local_address", Value::text("127.0.0.1:30000")),
         ("transport_failure_reason", Value::text("")),
-        ("request_attempt_count", Value::Integer(1)),
+        ("request_attempt_count", Value::Integer(exchange.attempt.into())),
         ("cx_pool_ready_duration", Value::Integer(0)),
     ];
     fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value)).collect()

@@ -51,6 +51,8 @@ impl Run<'_> {
         if let Some(refusal) = head::refusal(&headers, self.stream.http2) {
             return Err(Halt::Replied(refusal));
         }
+        self.stream.count();
+        let headers = self.stream.request.headers.clone().unwrap_or_default();
         self.stream.upstream = Some(wire::head(&headers));
         Ok(())
     }

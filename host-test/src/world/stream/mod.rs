@@ -11,6 +11,7 @@
 //!    not begun; it goes straight to the client, or cuts the response off, if it has (`reply`).
 //! 5. A trap ends the filter's VM; its streams are refused, or passed on unfiltered, by the policy.
 
+mod anew;
 mod ends;
 mod filter;
 mod leave;
@@ -95,6 +96,8 @@ pub struct Behind {
     pub buffer_limit: usize,
     /// `StopIteration` for a head holds the head only.
     pub head_alone: bool,
+    /// The upstream is told the number of the attempt.
+    pub counted: bool,
 }
 
 #[derive(Debug)]
@@ -123,6 +126,8 @@ pub struct Stream {
     replied: bool,
     /// A request whose answer has no body.
     pub head_request: bool,
+    /// Which attempt reaches the upstream, from 1.
+    pub attempt: u32,
 }
 
 impl Stream {
@@ -154,7 +159,16 @@ impl Stream {
             ended: false,
             replied: false,
             head_request: false,
+            attempt: 1,
         }
+    }
+
+    pub fn behind(&self) -> &Behind {
+        &self.behind
+    }
+
+    pub fn request_headers(&self) -> Option<&Headers> {
+        self.request.headers.as_ref()
     }
 
     /// What a filter left under a name.
@@ -176,7 +190,7 @@ impl Stream {
         let mut exchange = exchange.borrow_mut();
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
-        exchange.flags = self.flags;
+        (exchange.flags, exchange.attempt) = (self.flags, self.attempt);
     }
 
     /// Takes back what was lent.
