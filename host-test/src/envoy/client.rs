@@ -47,7 +47,7 @@ async fn receive_http1(mut reader: http1::Reader<impl tokio::io::AsyncRead + Unp
         let (start, headers) = reader.head().await.ok().flatten()?;
         let status = start.split(' ').nth(1).unwrap_or_default().to_owned();
         // Interim responses are no answer (RFC 9110 §15.2).
-        if status.starts_with('1') {
+        if status.len() == 3 && status.starts_with('1') {
             continue;
         }
         let framing = http1::Framing::of_response(method, &status, &headers);

@@ -66,6 +66,8 @@ pub struct Exchange {
     pub sent: u64,
     /// Whether a later filter has changed the route.
     pub rerouted: bool,
+    /// Whether a route was chosen at all.
+    pub routed: bool,
     /// When the request began, in nanoseconds since the epoch.
     pub began: u64,
     /// `response_code_details`.
@@ -110,6 +112,7 @@ impl Exchange {
             received: 0,
             sent: 0,
             rerouted: false,
+            routed: true,
             began,
             details: None,
             flags: 0,

@@ -41,9 +41,14 @@ pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
 const OF_A_CONNECTION: [&[u8]; 5] =
     [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
 
-/// What Envoy answers when the upstream broke off before it answered.
-pub fn reset(status: u32, reason: &str) -> Reply {
-    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+fn reset(status: u32, reason: &str) -> Reply {
+    reset_in(status, reason, 1)
+}
+
+/// What Envoy answers when the upstream broke off before it answered, in an attempt counted from 1.
+pub fn reset_in(status: u32, reason: &str, attempt: u32) -> Reply {
+    let retried = if attempt > 1 { "retried and the latest " } else { "" };
+    let body = format!("upstream connect error or disconnect/reset before headers. {retried}reset reason: {reason}");
     let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
     Reply::plain(status, &body, &details)
 }

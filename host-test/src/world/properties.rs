@@ -80,18 +80,25 @@ impl World {
         let host = &self.given.virtual_host;
         // A virtual host can't be without a name.
         let host_name = if host.name.is_empty() { "default" } else { &host.name };
+        let chosen = || {
+            [
+                (b"route_name".to_vec(), Value::text(&*route.name)),
+                (b"route_metadata".to_vec(), metadata(route)),
+                (b"virtual_host_name".to_vec(), Value::text(host_name)),
+                (b"virtual_host_metadata".to_vec(), metadata(host)),
+                (b"cluster_name".to_vec(), Value::text("upstream")),
+                (b"cluster_metadata".to_vec(), metadata(&Place::default())),
+            ]
+        };
         let mut fields = vec![
-            (b"route_name".to_vec(), Value::text(&*route.name)),
-            (b"route_metadata".to_vec(), metadata(route)),
-            (b"virtual_host_name".to_vec(), Value::text(host_name)),
-            (b"virtual_host_metadata".to_vec(), metadata(host)),
-            (b"cluster_name".to_vec(), Value::text("upstream")),
-            (b"cluster_metadata".to_vec(), metadata(&Place::default())),
             (b"listener_metadata".to_vec(), metadata(&Place::default())),
             (b"listener_direction".to_vec(), Value::Integer(0)),
             (b"filter_chain_name".to_vec(), Value::text("")),
             (b"node".to_vec(), node()),
         ];
+        if exchange.routed {
+            fields.extend(chosen());
+        }
         if exchange.answered() {
             fields.push((b"upstream_host_metadata".to_vec(), Value::Null));
         }

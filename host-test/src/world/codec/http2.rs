@@ -27,7 +27,9 @@ pub fn request(lines: &Lines) -> Result<Request, Unknown> {
         let found = lines.iter().find(|(name, _)| name == wanted)?;
         Some(String::from_utf8_lossy(&found.1.0).into_owned())
     };
-    let host = text(":authority").or(text("host"));
+    let host = text(":authority");
+    let has_authority = host.is_some();
+    let host = host.or(text("host"));
     let (Some(method), Some(scheme), Some(path), Some(authority)) =
         (text(":method"), text(":scheme"), text(":path"), host)
     else {
@@ -42,8 +44,9 @@ pub fn request(lines: &Lines) -> Result<Request, Unknown> {
         (_, "http") => {}
         _ => return Err("a scheme other than http"),
     }
-    let mut headers: Vec<_> =
-        lines.iter().filter(|(name, _)| !name.starts_with(':') && name != "host").cloned().collect();
+    let dropped = |name: &str| name.starts_with(':') || has_authority && name == "host";
+    let mut headers: Vec<_> = lines.iter().filter(|(name, _)| !dropped(name)).cloned().collect();
+    let authority = if has_authority { authority } else { String::new() };
     headers.retain(|(name, value)| name != "expect" || !value.0.eq_ignore_ascii_case(b"100-continue"));
     turned(scenario::Request { method, path, authority, headers: HeaderLines(headers), ..Default::default() })
 }

@@ -31,7 +31,7 @@ impl Run<'_> {
             self.stream.details = Some("upstream_reset_after_response_started{protocol_error}".into());
             return Err(Halt::Cut);
         }
-        Err(Halt::Replied(head::reset(502, "protocol error")))
+        Err(Halt::Replied(head::reset_in(502, "protocol error", self.stream.attempt)))
     }
 
     /// The upstream leaves before it said all. A head without the rest of its message is an error of
@@ -49,6 +49,6 @@ impl Run<'_> {
             self.stream.details = Some(format!("upstream_reset_after_response_started{{{named}}}"));
             return Err(Halt::Cut);
         }
-        Err(Halt::Replied(head::reset(503, reason)))
+        Err(Halt::Replied(head::reset_in(503, reason, self.stream.attempt)))
     }
 }

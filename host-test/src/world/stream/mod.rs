@@ -109,6 +109,8 @@ pub struct Stream {
     filter_state: HashMap<Vec<u8>, Vec<u8>>,
     declared: Declared,
     rerouted: bool,
+    /// Whether the request came so far that a route was chosen.
+    routed: bool,
     /// `response_code_details`.
     pub details: Option<String>,
     /// `response.flags` of a stream that somebody left.
@@ -148,6 +150,7 @@ impl Stream {
             filter_state: HashMap::new(),
             declared: Declared::default(),
             rerouted: false,
+            routed: false,
             details: None,
             flags: 0,
             received: 0,
@@ -188,6 +191,7 @@ impl Stream {
         self.change_hands(seat);
         let Some(Seat { exchange, .. }) = self.seats.get(seat) else { return };
         let mut exchange = exchange.borrow_mut();
+        exchange.routed = self.routed;
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
         (exchange.flags, exchange.attempt) = (self.flags, self.attempt);

@@ -20,6 +20,7 @@ impl Run<'_> {
 
     /// A head begins its way.
     pub fn head(&mut self, side: Side, headers: Headers, end: bool) -> Result<(), Halt> {
+        self.stream.routed |= side == Side::Request;
         let direction = self.stream.direction(side);
         direction.headers = Some(headers);
         direction.ended = end;
