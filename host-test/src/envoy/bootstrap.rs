@@ -192,6 +192,7 @@ fn routes(stage: &Stage<'_>) -> Value {
     if let Some(reroute) = &given.reroute {
         routes.push(route(stage, reroute, json!({ "prefix": "", "dynamic_metadata": [behind::reroute_matcher()] })));
     }
+    routes.extend(given.routes.iter().map(|by| route(stage, &by.to, json!({ "prefix": by.prefix }))));
     routes.push(route(stage, &given.route, json!({ "prefix": "" })));
     // A virtual host can't be without a name.
     let name = if given.virtual_host.name.is_empty() { "default" } else { &given.virtual_host.name };

@@ -167,7 +167,9 @@ impl std::fmt::Display for HostKind {
 pub struct Given {
     /// The route that requests take.
     pub route: Place,
-    /// The virtual host of that route.
+    /// Routes that requests take instead, by the path that they have: the first that fits is taken.
+    pub routes: Vec<ByPath>,
+    /// The virtual host of all routes.
     pub virtual_host: Place,
     /// The route that a later filter makes of it: it changes the request and clears the route cache.
     pub reroute: Option<Place>,
@@ -194,6 +196,7 @@ impl Default for Given {
     fn default() -> Self {
         Self {
             route: Place::default(),
+            routes: Vec::new(),
             virtual_host: Place::default(),
             reroute: None,
             retries: None,
@@ -219,6 +222,14 @@ pub enum FailurePolicy {
     FailClosed,
     /// Passed on unfiltered for ever.
     FailOpen,
+}
+
+/// A route for paths that begin so.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ByPath {
+    pub prefix: String,
+    pub to: Place,
 }
 
 /// A route or a virtual host.

@@ -66,6 +66,8 @@ pub struct Exchange {
     pub sent: u64,
     /// Whether a later filter has changed the route.
     pub rerouted: bool,
+    /// The route that was chosen last, of those by path.
+    pub by_path: Option<usize>,
     /// Whether a route was chosen at all.
     pub routed: bool,
     /// When the request began, in nanoseconds since the epoch.
@@ -78,6 +80,8 @@ pub struct Exchange {
     pub http2: bool,
     /// Which attempt reaches the upstream, from 1.
     pub attempt: u32,
+    /// Whether there is a connection to the upstream.
+    pub connected: bool,
     /// A number for the connection, unlike that of every other.
     pub connection: u64,
 }
@@ -112,12 +116,14 @@ impl Exchange {
             received: 0,
             sent: 0,
             rerouted: false,
+            by_path: None,
             routed: true,
             began,
             details: None,
             flags: 0,
             http2,
             attempt: 1,
+            connected: false,
             connection,
         }
     }

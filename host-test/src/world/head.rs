@@ -8,9 +8,14 @@
 
 use super::{headers::Headers, reply::Reply};
 
+/// Whether a route is found for a request.
+pub fn has_route(headers: &Headers) -> bool {
+    [b":path".as_slice(), b"x-forwarded-proto"].iter().all(|name| headers.get(name).is_some())
+}
+
 /// Why a request goes no further than the router, as the answer to it.
 pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
-    if [b":path".as_slice(), b"x-forwarded-proto"].iter().any(|name| headers.get(name).is_none()) {
+    if !has_route(headers) {
         return Some(Reply::plain(404, "", "route_not_found"));
     }
     if headers.get(b":method").is_none() {

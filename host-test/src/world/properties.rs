@@ -40,7 +40,10 @@ impl World {
     pub fn route(&self, exchange: &Exchange) -> &Place {
         match &self.given.reroute {
             Some(later) if exchange.rerouted => later,
-            _ => &self.given.route,
+            _ => {
+                let chosen = exchange.by_path.and_then(|place| self.given.routes.get(place));
+                chosen.map_or(&self.given.route, |route| &route.to)
+            }
         }
     }
 
@@ -60,7 +63,7 @@ impl World {
             b"response" => Value::Opaque(response(exchange)),
             b"source" => address("127.0.0.1:40000", 40000),
             b"destination" => address("127.0.0.1:10000", 10000),
-            b"upstream" => Value::Opaque(if exchange.answered() { upstream(exchange) } else { Vec::new() }),
+            b"upstream" => Value::Opaque(if exchange.connected { upstream(exchange) } else { Vec::new() }),
             b"connection_id" => Value::Integer(exchange.connection),
             b"connection" => Value::Opaque(vec![
                 (b"id".to_vec(), Value::Integer(exchange.connection)),
@@ -99,7 +102,7 @@ impl World {
         if exchange.routed {
             fields.extend(chosen());
         }
-        if exchange.answered() {
+        if exchange.connected {
             fields.push((b"upstream_host_metadata".to_vec(), Value::Null));
         }
         Value::Opaque(fields)

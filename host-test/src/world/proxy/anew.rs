@@ -25,13 +25,29 @@ impl Proxy {
             (world.given.retries.clone(), world.given.redirects.clone())
         };
         let Some(open) = self.open.get_mut(name) else { return false };
+        if let Some(misled) = open.misled() {
+            match misled {
+                Misled::Waits => {}
+                Misled::Refuses => self.run(name, |run| {
+                    run.stream.connected = true;
+                    run.upstream_reset()
+                }),
+            }
+            self.world.borrow_mut().connected = false;
+            return false;
+        }
         let response = step.answer(open.answers).clone();
         open.answers += 1;
+        if response.raw.is_some() {
+            // Behind it the connection ends.
+            self.world.borrow_mut().connected = false;
+        }
         if let Some(retries) = retries
             && retries.tries_again(&response, open.stream.head_request)
         {
             if open.stream.attempt <= retries.times {
                 open.earlier.extend(open.stream.upstream.clone());
+                open.stream.connected = self.world.borrow().connected;
                 open.stream.next_attempt();
                 return true;
             }
@@ -57,6 +73,7 @@ impl Proxy {
         let Some(open) = self.open.get_mut(name) else { return };
         let Some(filters) = self.workers.get(open.worker).map(Vec::len) else { return };
         open.earlier.extend(open.stream.upstream.clone());
+        open.stream.connected = true;
         let mut stream = Stream::new(filters, began, http2, open.connection, open.stream.behind().clone());
         stream.head_request = open.stream.head_request;
         let (redirected, redirect) = (headers.clone(), wire::response(response, http2));
@@ -64,6 +81,7 @@ impl Proxy {
             run.redirect(redirected, redirect);
             Err(Halt::Cut)
         });
+        self.world.borrow_mut().connected = true;
         let Some(open) = self.open.get_mut(name) else { return };
         (open.stream, open.redirects) = (stream, open.redirects + 1);
         let ends = body.is_empty();
@@ -77,7 +95,23 @@ impl Proxy {
     }
 }
 
+/// What an upstream does with a request that isn't as long as it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Misled {
+    /// HTTP/1: there is more to come, it thinks.
+    Waits,
+    /// HTTP/2: it resets the stream.
+    Refuses,
+}
+
 impl Open {
+    fn misled(&self) -> Option<Misled> {
+        let upstream = self.stream.upstream.clone().filter(|upstream| upstream.complete)?;
+        let http2 = self.stream.is_http2();
+        let misled = if http2 { Misled::Refuses } else { Misled::Waits };
+        (!wire::framed(upstream, http2).complete).then_some(misled)
+    }
+
     /// The request that a redirect makes of this one; `None` where it isn't followed.
     fn redirected(&self, response: &Response, policy: &Redirects) -> Option<(Headers, Vec<u8>)> {
         let upstream = self.stream.upstream.as_ref().filter(|upstream| upstream.complete)?;

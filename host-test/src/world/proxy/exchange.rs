@@ -138,6 +138,11 @@ impl Proxy {
 
     /// The upstream's response.
     pub(super) fn respond(&mut self, name: &str, response: &Response, cut: Cut) {
+        if let Some(open) = self.open.get_mut(name) {
+            open.stream.connected = true;
+        }
+        // A named stream has a connection of its own.
+        self.world.borrow_mut().connected = name.is_empty() && response.raw.is_none();
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let head_request = self.open.get(name).is_some_and(|open| open.stream.head_request);
         let bodiless = head_request || matches!(response.status, 204 | 304);
@@ -173,8 +178,16 @@ impl Proxy {
         }
     }
 
+    /// What went to the upstream before has its connection by now, where each piece waits for the one before.
+    fn connects(&mut self, name: &str) {
+        if let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) {
+            open.stream.connected |= open.stream.upstream.is_some();
+        }
+    }
+
     fn pieces(&mut self, name: &str, side: Side, pieces: Vec<(Vec<u8>, bool)>) {
         for (piece, end) in pieces {
+            self.connects(name);
             self.run(name, |run| run.body(side, piece, end));
         }
     }
@@ -185,6 +198,7 @@ impl Proxy {
         }
         let mut trailers = Headers::trailers(side);
         lines.0.iter().for_each(|(name, value)| trailers.add(name.as_bytes(), &value.0));
+        self.connects(name);
         self.run(name, |run| run.trailers(side, trailers));
     }
 

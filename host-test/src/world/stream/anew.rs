@@ -36,5 +36,6 @@ impl Run<'_> {
     pub fn redirect(&mut self, request: Headers, response: Headers) {
         self.stream.details = Some("internal_redirect".into());
         (self.stream.request.headers, self.stream.response.headers) = (Some(request), Some(response));
+        self.choose_route();
     }
 }

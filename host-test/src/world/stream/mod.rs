@@ -109,6 +109,8 @@ pub struct Stream {
     filter_state: HashMap<Vec<u8>, Vec<u8>>,
     declared: Declared,
     rerouted: bool,
+    /// The route that was chosen last, of those by path.
+    by_path: Option<usize>,
     /// Whether the request came so far that a route was chosen.
     routed: bool,
     /// `response_code_details`.
@@ -130,6 +132,8 @@ pub struct Stream {
     pub head_request: bool,
     /// Which attempt reaches the upstream, from 1.
     pub attempt: u32,
+    /// Whether there is a connection to the upstream, of which filters can read.
+    pub connected: bool,
 }
 
 impl Stream {
@@ -150,6 +154,7 @@ impl Stream {
             filter_state: HashMap::new(),
             declared: Declared::default(),
             rerouted: false,
+            by_path: None,
             routed: false,
             details: None,
             flags: 0,
@@ -163,11 +168,16 @@ impl Stream {
             replied: false,
             head_request: false,
             attempt: 1,
+            connected: false,
         }
     }
 
     pub fn behind(&self) -> &Behind {
         &self.behind
+    }
+
+    pub fn is_http2(&self) -> bool {
+        self.http2
     }
 
     pub fn request_headers(&self) -> Option<&Headers> {
@@ -191,7 +201,8 @@ impl Stream {
         self.change_hands(seat);
         let Some(Seat { exchange, .. }) = self.seats.get(seat) else { return };
         let mut exchange = exchange.borrow_mut();
-        exchange.routed = self.routed;
+        (exchange.routed, exchange.connected) = (self.routed, self.connected);
+        exchange.by_path = self.by_path;
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
         (exchange.flags, exchange.attempt) = (self.flags, self.attempt);

@@ -20,10 +20,12 @@ impl Run<'_> {
 
     /// A head begins its way.
     pub fn head(&mut self, side: Side, headers: Headers, end: bool) -> Result<(), Halt> {
-        self.stream.routed |= side == Side::Request;
         let direction = self.stream.direction(side);
         direction.headers = Some(headers);
         direction.ended = end;
+        if side == Side::Request {
+            self.choose_route();
+        }
         self.headers_from(side, 0, end)
     }
 
