@@ -70,6 +70,8 @@ pub struct Exchange {
     pub by_path: Option<usize>,
     /// Whether a route was chosen at all.
     pub routed: bool,
+    /// Whether a virtual host was.
+    pub hosted: bool,
     /// When the request began, in nanoseconds since the epoch.
     pub began: u64,
     /// `response_code_details`.
@@ -118,6 +120,7 @@ impl Exchange {
             rerouted: false,
             by_path: None,
             routed: true,
+            hosted: true,
             began,
             details: None,
             flags: 0,

@@ -87,8 +87,6 @@ impl World {
             [
                 (b"route_name".to_vec(), Value::text(&*route.name)),
                 (b"route_metadata".to_vec(), metadata(route)),
-                (b"virtual_host_name".to_vec(), Value::text(host_name)),
-                (b"virtual_host_metadata".to_vec(), metadata(host)),
                 (b"cluster_name".to_vec(), Value::text("upstream")),
                 (b"cluster_metadata".to_vec(), metadata(&Place::default())),
             ]
@@ -99,6 +97,11 @@ impl World {
             (b"filter_chain_name".to_vec(), Value::text("")),
             (b"node".to_vec(), node()),
         ];
+        // Once found it stays, even where no route is found behind the filters.
+        if exchange.hosted {
+            fields.push((b"virtual_host_name".to_vec(), Value::text(host_name)));
+            fields.push((b"virtual_host_metadata".to_vec(), metadata(host)));
+        }
         if exchange.routed {
             fields.extend(chosen());
         }

@@ -26,14 +26,14 @@ impl Proxy {
         };
         let Some(open) = self.open.get_mut(name) else { return false };
         if let Some(misled) = open.misled() {
-            match misled {
-                Misled::Waits => {}
-                Misled::Refuses => self.run(name, |run| {
+            // The connection itself ends over HTTP/1 only.
+            self.world.borrow_mut().connected = misled == Misled::Refuses;
+            if misled == Misled::Refuses {
+                self.run(name, |run| {
                     run.stream.connected = true;
                     run.upstream_reset()
-                }),
+                });
             }
-            self.world.borrow_mut().connected = false;
             return false;
         }
         let response = step.answer(open.answers).clone();

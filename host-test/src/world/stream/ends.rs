@@ -50,6 +50,7 @@ impl Run<'_> {
         self.stream.by_path =
             path.and_then(|path| world.given.routes.iter().position(|route| path.starts_with(route.prefix.as_bytes())));
         self.stream.routed = headers.is_some_and(head::has_route);
+        self.stream.hosted |= self.stream.routed;
     }
 
     /// A later filter changes the route or replies; else the router begins the upstream's request.

@@ -113,6 +113,7 @@ pub struct Stream {
     by_path: Option<usize>,
     /// Whether the request came so far that a route was chosen.
     routed: bool,
+    hosted: bool,
     /// `response_code_details`.
     pub details: Option<String>,
     /// `response.flags` of a stream that somebody left.
@@ -156,6 +157,7 @@ impl Stream {
             rerouted: false,
             by_path: None,
             routed: false,
+            hosted: false,
             details: None,
             flags: 0,
             received: 0,
@@ -202,7 +204,7 @@ impl Stream {
         let Some(Seat { exchange, .. }) = self.seats.get(seat) else { return };
         let mut exchange = exchange.borrow_mut();
         (exchange.routed, exchange.connected) = (self.routed, self.connected);
-        exchange.by_path = self.by_path;
+        (exchange.by_path, exchange.hosted) = (self.by_path, self.hosted);
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
         (exchange.flags, exchange.attempt) = (self.flags, self.attempt);

@@ -29,6 +29,7 @@ impl Run<'_> {
 
     /// The request is refused before any filter saw it; `known` is what is known of its head.
     pub fn refuse(&mut self, known: Option<Headers>, reply: Reply) {
+        self.stream.hosted = known.is_some();
         self.stream.request.headers = known;
         self.direct(reply);
     }
