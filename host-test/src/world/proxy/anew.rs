@@ -31,7 +31,12 @@ impl Proxy {
             if misled == Misled::Refuses {
                 self.run(name, |run| {
                     run.stream.connected = true;
-                    run.upstream_reset()
+                    if let Some(upstream) = &mut run.stream.upstream {
+                        // It hands on none of it.
+                        upstream.body.clear();
+                        upstream.complete = false;
+                    }
+                    run.upstream_babbles()
                 });
             }
             return false;
