@@ -91,6 +91,8 @@ fn read(file: &Path) -> Result<Scenario> {
 const LARGEST: usize = 16 << 20;
 /// Times that one step is played, in all its cuts.
 const MOST_PLAYS: u64 = 1_000_000;
+/// Times that the router tries one request again, or follows its redirects.
+const MOST_ANEW: u32 = 100;
 
 /// Reads one scenario. The text is taken from anybody: nesting and aliases have the bounds of the YAML
 /// reader, what the text repeats has one for all of it, and so has how often a step is played.
@@ -124,6 +126,11 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
         if !versions::is_version(version) {
             bail!("`envoy: {version}` is no version; write it as \"1.37\"");
         }
+    }
+    let given = &scenario.given;
+    let anew = [given.retries.as_ref().map(|retries| retries.times), given.redirects.as_ref().map(|to| to.most)];
+    if anew.into_iter().flatten().any(|times| times > MOST_ANEW) {
+        bail!("`retries` or `redirects` ask for more than {MOST_ANEW} attempts; lower `times` or `most`");
     }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;
@@ -211,6 +218,7 @@ mod tests {
             "{scenario: a, given: {protocol: http2}, steps: [{request: {raw: 'x'}}]}",
             "{scenario: a, steps: [{request: {raw: {head: []}}}]}",
             "{scenario: a, steps: [{response: {}, responses: [{}]}]}",
+            "{scenario: a, given: {retries: {on: [5xx], times: 101}}, steps: [{}]}",
             "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
