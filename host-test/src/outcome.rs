@@ -30,6 +30,8 @@ pub struct Play {
     pub client: Option<Message>,
     /// What the upstream received; `None` where it wasn't reached.
     pub upstream: Option<Message>,
+    /// What the upstream received behind that: further attempts, and redirected requests.
+    pub further: Vec<Message>,
     /// The filter's record in filter state.
     pub record: Option<String>,
     /// How much each of the filter's counters grew; those that didn't are left out.

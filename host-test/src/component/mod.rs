@@ -16,11 +16,12 @@ use crate::{
     outcome::{Outcome, Play},
     scenario::Scenario,
     vm::Limits,
-    world::{Plugin, Shared, World, proxy::Proxy, stream::Filter},
+    world::{Plugin, Shared, World, codec, proxy::Proxy, stream::Filter},
 };
 
 /// Runs a scenario on the components in files, one for each filter of its chain.
 pub fn run(components: &[PathBuf], scenario: &Scenario) -> anyhow::Result<Outcome> {
+    codec::knows(scenario).map_err(anyhow::Error::msg)?;
     let load = |component: &PathBuf| {
         let bytes = fs::read(component).with_context(|| format!("can't read {}", component.display()))?;
         policy::load(&bytes).with_context(|| format!("{} is no head-policy", component.display()))

@@ -10,7 +10,7 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use super::{behind, flight};
-use crate::scenario::{Encoding, FailurePolicy, Filter, Given, Place, Protocol, Scenario, Step};
+use crate::scenario::{Encoding, FailurePolicy, Filter, Given, Place, Protocol, Redirects, Retries, Scenario, Step};
 
 /// A scenario with all that its part of a bootstrap needs.
 #[derive(Clone, Debug)]
@@ -132,7 +132,7 @@ fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> V
             "access_log": [{ "name": "file", "typed_config": {
                 "@type": "type.googleapis.com/envoy.extensions.access_loggers.file.v3.FileAccessLog",
                 "path": log,
-                "log_format": { "json_format": { "record": record, "port": "%DOWNSTREAM_REMOTE_PORT%" } },
+                "log_format": { "json_format": { "record": record, "port": "%DOWNSTREAM_REMOTE_PORT%", "details": "%RESPONSE_CODE_DETAILS%" } },
             } }],
         } }] }],
     })
@@ -192,6 +192,7 @@ fn routes(stage: &Stage<'_>) -> Value {
     if let Some(reroute) = &given.reroute {
         routes.push(route(stage, reroute, json!({ "prefix": "", "dynamic_metadata": [behind::reroute_matcher()] })));
     }
+    routes.extend(given.routes.iter().map(|by| route(stage, &by.to, json!({ "prefix": by.prefix }))));
     routes.push(route(stage, &given.route, json!({ "prefix": "" })));
     // A virtual host can't be without a name.
     let name = if given.virtual_host.name.is_empty() { "default" } else { &given.virtual_host.name };
@@ -199,16 +200,49 @@ fn routes(stage: &Stage<'_>) -> Value {
         "name": name,
         "domains": ["*"],
         "metadata": { "filter_metadata": given.virtual_host.metadata },
+        "include_request_attempt_count": given.retries.as_ref().is_some_and(|retries| retries.counted),
         "routes": routes,
     }] })
 }
 
 fn route(stage: &Stage<'_>, place: &Place, matcher: Value) -> Value {
+    let given = &stage.scenario.given;
+    let mut action = Map::new();
+    action.insert("cluster".into(), json!(stage.name));
+    action.extend(given.retries.as_ref().map(|retries| ("retry_policy".into(), retry_policy(retries))));
+    action.extend(
+        given.redirects.as_ref().map(|redirects| ("internal_redirect_policy".into(), redirect_policy(redirects))),
+    );
     json!({
         "name": place.name,
         "match": matcher,
         "metadata": { "filter_metadata": place.metadata },
-        "route": { "cluster": stage.name },
+        "route": action,
+    })
+}
+
+fn retry_policy(retries: &Retries) -> Value {
+    json!({
+        "retry_on": retries.on.iter().map(|on| on.name()).collect::<Vec<_>>().join(","),
+        "num_retries": retries.times,
+        "retriable_status_codes": retries.codes,
+        "retry_back_off": { "base_interval": "0.001s", "max_interval": "0.001s" },
+    })
+}
+
+fn redirect_policy(redirects: &Redirects) -> Value {
+    const PREVIOUS_ROUTES: &str = "envoy.extensions.internal_redirect.previous_routes.v3.PreviousRoutesConfig";
+    let predicates = redirects.new_routes_only.then(|| {
+        json!({
+            "name": "envoy.internal_redirect_predicates.previous_routes",
+            "typed_config": { "@type": format!("type.googleapis.com/{PREVIOUS_ROUTES}") },
+        })
+    });
+    json!({
+        "max_internal_redirects": redirects.most,
+        "redirect_response_codes": redirects.codes,
+        "allow_cross_scheme_redirect": redirects.cross_scheme,
+        "predicates": predicates.into_iter().collect::<Vec<_>>(),
     })
 }
 

@@ -3,9 +3,9 @@
 use anyhow::{Context, Result};
 use hyper::Uri;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::net::TcpStream;
+use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
-use super::wire::{Outgoing, Pace, Part, http1, http2};
+use super::wire::{Outgoing, Pace, Part, Rewritten, http1, http2};
 use crate::{
     outcome::{Cut, Message},
     scenario::{Protocol, Request},
@@ -25,6 +25,11 @@ pub async fn send(port: u16, protocol: Protocol, request: &Request, cut: Cut, pa
 
 async fn over_http1(stream: TcpStream, request: &Request, mut outgoing: Outgoing, pace: Pace) -> Option<Message> {
     let (reader, mut writer) = stream.into_split();
+    if let Some(raw) = &request.raw {
+        // Who refuses it may close before all is written.
+        let _ = writer.write_all(&raw.bytes()).await;
+        return receive_http1(http1::Reader::new(reader), &request.method).await;
+    }
     outgoing.lines.insert(0, ("host".into(), request.authority.clone().into_bytes()));
     let start = format!("{} {} HTTP/1.1", request.method, request.path);
     let sending = http1::write(&mut writer, &start, &outgoing, pace);
@@ -42,7 +47,7 @@ async fn receive_http1(mut reader: http1::Reader<impl tokio::io::AsyncRead + Unp
         let (start, headers) = reader.head().await.ok().flatten()?;
         let status = start.split(' ').nth(1).unwrap_or_default().to_owned();
         // Interim responses are no answer (RFC 9110 §15.2).
-        if status.starts_with('1') {
+        if status.len() == 3 && status.starts_with('1') {
             continue;
         }
         let framing = http1::Framing::of_response(method, &status, &headers);
@@ -59,6 +64,8 @@ async fn over_http2(stream: TcpStream, request: &Request, outgoing: &Outgoing) -
     let mut sent =
         hyper::Request::builder().method(request.method.as_str()).uri(uri).body(http2::Frames::new(outgoing)?)?;
     *sent.headers_mut() = http2::map(&outgoing.lines)?;
+    let mut lines = request.raw.as_ref().map_or(Vec::new(), |raw| raw.head().to_vec());
+    let stream = Rewritten::client(stream, move || std::mem::take(&mut lines));
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
     let connection = tokio::spawn(connection);

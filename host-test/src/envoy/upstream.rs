@@ -10,14 +10,15 @@ use anyhow::Result;
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
+    io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     task::{JoinHandle, JoinSet},
 };
 
-use super::wire::{Outgoing, Pace, http1, http2};
+use super::wire::{Outgoing, Pace, Rewritten, http1, http2};
 use crate::{
     outcome::{Cut, Message},
-    scenario::{Protocol, Response},
+    scenario::{Bytes, Protocol, Response, Step},
 };
 
 /// How long a request that has begun to arrive may take to end, once its client has its answer.
@@ -32,19 +33,20 @@ pub struct Upstream {
 
 /// What the next request is answered, and what was received of it.
 #[derive(Default)]
-struct Desk(Mutex<Step>);
+struct Desk(Mutex<Requests>);
 
 #[derive(Default)]
-struct Step {
+struct Requests {
     answer: Option<Answer>,
-    received: Option<Message>,
-    /// Whether the request that is recorded can still grow.
-    arriving: bool,
+    received: Vec<Message>,
+    /// How many requests have come, and how many of them can still grow.
+    arrived: usize,
+    arriving: usize,
 }
 
 #[derive(Clone)]
 struct Answer {
-    response: Response,
+    step: Step,
     cut: Cut,
     pace: Pace,
 }
@@ -62,19 +64,19 @@ impl Upstream {
         self.port
     }
 
-    /// From here on requests are answered with `response`, and the first of them is recorded.
-    pub fn prepare(&self, response: Response, cut: Cut, pace: Pace) {
-        let answer = Some(Answer { response, cut, pace });
-        self.desk.with(|step| *step = Step { answer, ..Step::default() });
+    /// From here on requests are answered as a step says, and recorded.
+    pub fn prepare(&self, step: Step, cut: Cut, pace: Pace) {
+        let answer = Some(Answer { step, cut, pace });
+        self.desk.with(|requests| *requests = Requests { answer, ..Requests::default() });
     }
 
-    /// What was received since [`Self::prepare`]; `None` where nothing was.
-    pub async fn received(&self) -> Option<Message> {
+    /// What was received since [`Self::prepare`], one request after another.
+    pub async fn received(&self) -> Vec<Message> {
         let end = Instant::now() + SETTLED_WITHIN;
-        while self.desk.with(|step| step.arriving) && Instant::now() < end {
+        while self.desk.with(|requests| requests.arriving > 0) && Instant::now() < end {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
-        self.desk.with(|step| step.received.take())
+        self.desk.with(|requests| std::mem::take(&mut requests.received))
     }
 }
 
@@ -84,40 +86,41 @@ impl Drop for Upstream {
     }
 }
 
+impl Requests {
+    /// What the answer to the last request has instead of a head.
+    fn raw_head(&self) -> Vec<(String, Bytes)> {
+        let last = self.arrived.saturating_sub(1);
+        let raw = self.answer.as_ref().and_then(|answer| answer.step.answer(last).raw.as_ref());
+        raw.map_or(Vec::new(), |raw| raw.head().to_vec())
+    }
+}
+
 impl Desk {
-    fn with<T>(&self, look: impl FnOnce(&mut Step) -> T) -> T {
+    fn with<T>(&self, look: impl FnOnce(&mut Requests) -> T) -> T {
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     fn answer(&self) -> Option<Answer> {
-        self.with(|step| step.answer.clone())
+        self.with(|requests| requests.answer.clone())
     }
 
-    /// Begins to record a request; false where one is recorded already.
-    fn begin(&self, message: Message) -> bool {
-        self.with(|step| {
-            let first = step.received.is_none();
-            if first {
-                step.received = Some(message);
-                step.arriving = true;
-            }
-            first
+    /// Begins to record a request; gives its place.
+    fn begin(&self, message: Message) -> usize {
+        self.with(|requests| {
+            requests.received.push(message);
+            requests.arrived += 1;
+            requests.arriving += 1;
+            requests.arrived - 1
         })
     }
 
-    fn record(&self, first: bool, change: impl FnOnce(&mut Message)) {
-        self.with(|step| {
-            if let (true, Some(message)) = (first, &mut step.received) {
-                change(message);
-            }
-        });
+    fn record(&self, place: usize, change: impl FnOnce(&mut Message)) {
+        self.with(|requests| requests.received.get_mut(place).map(change));
     }
 
-    fn end(&self, first: bool, complete: bool) {
-        self.record(first, |message| message.complete = complete);
-        if first {
-            self.with(|step| step.arriving = false);
-        }
+    fn end(&self, place: usize, complete: bool) {
+        self.record(place, |message| message.complete = complete);
+        self.with(|requests| requests.arriving = requests.arriving.saturating_sub(1));
     }
 }
 
@@ -144,12 +147,16 @@ async fn serve_http1(stream: TcpStream, desk: &Desk) -> Result<()> {
         let start = start.strip_suffix(" HTTP/1.1").unwrap_or(&start).to_owned();
         let method = start.split(' ').next().unwrap_or_default().to_owned();
         let framing = http1::Framing::of_request(&headers);
-        let first = desk.begin(Message { start, headers, ..Message::default() });
-        let end = reader.body(framing, |part| desk.record(first, |message| message.push(part))).await;
-        desk.end(first, end.is_ok());
+        let place = desk.begin(Message { start, headers, ..Message::default() });
+        let end = reader.body(framing, |part| desk.record(place, |message| message.push(part))).await;
+        desk.end(place, end.is_ok());
         end?;
-        let Some(Answer { response, cut, pace }) = desk.answer() else { return Ok(()) };
-        let mut outgoing = outgoing(&response, cut, Protocol::Http1);
+        let Some(Answer { step, cut, pace }) = desk.answer() else { return Ok(()) };
+        let response = step.answer(place);
+        if let Some(raw) = &response.raw {
+            return Ok(writer.write_all(&raw.bytes()).await?);
+        }
+        let mut outgoing = outgoing(response, cut, Protocol::Http1);
         let status = response.status.to_string();
         if method == "HEAD" || http1::is_bodiless(&status) {
             outgoing.pieces.clear();
@@ -164,11 +171,14 @@ async fn serve_http1(stream: TcpStream, desk: &Desk) -> Result<()> {
 }
 
 async fn serve_http2(stream: TcpStream, desk: Arc<Desk>) {
+    let heads = Arc::clone(&desk);
     let service = hyper::service::service_fn(move |request| {
         let desk = Arc::clone(&desk);
         async move { answer_http2(request, &desk).await }
     });
     let mut server = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+
+    let stream = Rewritten::server(stream, move || heads.with(|requests| requests.raw_head()));
     let _ = server.auto_date_header(false).serve_connection(TokioIo::new(stream), service).await;
 }
 
@@ -176,12 +186,13 @@ async fn answer_http2(request: hyper::Request<Incoming>, desk: &Desk) -> Result<
     let (head, body) = request.into_parts();
     let path = head.uri.path_and_query().map_or("", |path| path.as_str());
     let start = format!("{} {path}", head.method);
-    let first = desk.begin(Message { start, headers: http2::lines(&head.headers), ..Message::default() });
-    let end = http2::read(body, |part| desk.record(first, |message| message.push(part))).await;
-    desk.end(first, end.is_ok());
+    let place = desk.begin(Message { start, headers: http2::lines(&head.headers), ..Message::default() });
+    let end = http2::read(body, |part| desk.record(place, |message| message.push(part))).await;
+    desk.end(place, end.is_ok());
     end?;
-    let Some(Answer { response, cut, .. }) = desk.answer() else { anyhow::bail!("no answer is prepared") };
-    let mut outgoing = outgoing(&response, cut, Protocol::Http2);
+    let Some(Answer { step, cut, .. }) = desk.answer() else { anyhow::bail!("no answer is prepared") };
+    let response = step.answer(place);
+    let mut outgoing = outgoing(response, cut, Protocol::Http2);
     if head.method == "HEAD" {
         outgoing = Outgoing { lines: outgoing.lines, ..Outgoing::default() };
     }
@@ -196,8 +207,6 @@ fn outgoing(response: &Response, cut: Cut, protocol: Protocol) -> Outgoing {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncWriteExt as _;
-
     use super::*;
     use crate::envoy::client;
 
@@ -211,8 +220,9 @@ mod tests {
             block_on(async {
                 let upstream = Upstream::start(protocol).await.unwrap();
                 let response = "{status: 202, headers: {a: b}, body: [xy, z], trailers: {t: u}}";
-                upstream.prepare(serde_saphyr::from_str(response).unwrap(), Cut::AsWritten, Pace::default());
-                assert_eq!(upstream.received().await, None);
+                let step = serde_saphyr::from_str(&format!("{{response: {response}}}")).unwrap();
+                upstream.prepare(step, Cut::AsWritten, Pace::default());
+                assert_eq!(upstream.received().await, []);
                 let request = serde_saphyr::from_str("{method: PUT, path: /p, body: [a, b]}").unwrap();
                 let send = client::send(upstream.port(), protocol, &request, Cut::EveryByte, Pace::default());
                 let client = send.await.unwrap().unwrap();
@@ -221,7 +231,7 @@ mod tests {
                     ("202", &b"xyz"[..], true)
                 );
                 assert_eq!(client.trailers, [("t".to_owned(), b"u".to_vec())]);
-                let received = upstream.received().await.unwrap();
+                let received = upstream.received().await.remove(0);
                 assert_eq!((received.start.as_str(), received.body.as_slice()), ("PUT /p", &b"ab"[..]));
                 assert!(received.complete);
             });
@@ -232,15 +242,15 @@ mod tests {
     fn a_request_that_is_cut_off_is_recorded_as_far_as_it_came() {
         block_on(async {
             let upstream = Upstream::start(Protocol::Http1).await.unwrap();
-            upstream.prepare(Response::default(), Cut::AsWritten, Pace::default());
+            upstream.prepare(serde_saphyr::from_str("{}").unwrap(), Cut::AsWritten, Pace::default());
             let mut stream = TcpStream::connect(("127.0.0.1", upstream.port())).await.unwrap();
             stream.write_all(b"POST / HTTP/1.1\r\ncontent-length: 9\r\n\r\nabc").await.unwrap();
             drop(stream);
             let end = Instant::now() + Duration::from_secs(5);
-            while upstream.desk.with(|step| step.received.is_none()) && Instant::now() < end {
+            while upstream.desk.with(|step| step.received.is_empty()) && Instant::now() < end {
                 tokio::task::yield_now().await;
             }
-            let received = upstream.received().await.unwrap();
+            let received = upstream.received().await.remove(0);
             assert_eq!((received.body.as_slice(), received.complete), (&b"abc"[..], false));
         });
     }

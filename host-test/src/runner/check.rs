@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::Failure;
 use crate::{
     outcome::{Cut, Message, Outcome, Play},
-    scenario::{Expect, HeaderExpectation, Scenario, Step, bytes::display},
+    scenario::{Expect, ExpectUpstream, HeaderExpectation, Scenario, Step, bytes::display},
 };
 
 /// All failures of a scenario on one host.
@@ -40,7 +40,8 @@ pub fn check(step: &Step, play: &Play) -> Vec<String> {
     let (expect, open) = (&step.expect, step.stream.is_some());
     let mut failures = Vec::new();
     client(expect, play, open, &mut failures);
-    upstream(expect, play, open, &mut failures);
+    upstream("upstream", &expect.upstream, play.upstream.as_ref(), open, &mut failures);
+    attempts(expect, play, &mut failures);
     record(expect, play.record.as_deref(), &mut failures);
     for (name, wanted) in &expect.metrics {
         let grown = play.metrics.get(name).copied().unwrap_or(0);
@@ -107,8 +108,12 @@ fn client(expect: &Expect, play: &Play, open: bool, failures: &mut Vec<String>) 
         && expect.body.is_none()
         && expect.trailers.is_empty()
         && expect.complete.is_none();
+    if expect.answered.is_some_and(|wanted| wanted != play.client.is_some()) {
+        let (wanted, actual) = if play.client.is_some() { ("no answer", "one") } else { ("an answer", "none") };
+        failures.push(format!("client: expected {wanted}, there was {actual}"));
+    }
     let Some(message) = &play.client else {
-        if !silent {
+        if !silent && expect.answered != Some(true) {
             failures.push("client: expected a response, the connection ended without one".into());
         }
         return;
@@ -124,12 +129,25 @@ fn client(expect: &Expect, play: &Play, open: bool, failures: &mut Vec<String>) 
     body("client", wanted, expect.complete.or((!open && wanted.is_some()).then_some(true)), message, failures);
 }
 
-fn upstream(expect: &Expect, play: &Play, open: bool, failures: &mut Vec<String>) {
-    let expect = &expect.upstream;
-    let reached = play.upstream.is_some();
+fn attempts(expect: &Expect, play: &Play, failures: &mut Vec<String>) {
+    if expect.attempts.is_empty() {
+        return;
+    }
+    let all: Vec<&Message> = play.upstream.iter().chain(&play.further).collect();
+    if all.len() != expect.attempts.len() {
+        let shown = all.iter().map(|message| message.start.as_str()).collect::<Vec<_>>().join(", ");
+        failures.push(format!("attempts: expected {}, there were {}: {shown}", expect.attempts.len(), all.len()));
+    }
+    for (index, (wanted, message)) in expect.attempts.iter().zip(all).enumerate() {
+        upstream(&format!("attempt {}", index + 1), wanted, Some(message), false, failures);
+    }
+}
+
+fn upstream(side: &str, expect: &ExpectUpstream, seen: Option<&Message>, open: bool, failures: &mut Vec<String>) {
+    let reached = seen.is_some();
     if expect.reached.is_some_and(|wanted| wanted != reached) {
         let (wanted, actual) = if reached { ("not reached", "reached") } else { ("reached", "not reached") };
-        failures.push(format!("upstream: expected to be {wanted}, was {actual}"));
+        failures.push(format!("{side}: expected to be {wanted}, was {actual}"));
     }
     let silent = expect.method.is_none()
         && expect.path.is_none()
@@ -137,9 +155,9 @@ fn upstream(expect: &Expect, play: &Play, open: bool, failures: &mut Vec<String>
         && expect.body.is_none()
         && expect.complete.is_none()
         && expect.trailers.is_empty();
-    let Some(message) = &play.upstream else {
+    let Some(message) = seen else {
         if !silent && expect.reached != Some(true) {
-            failures.push("upstream: expected a request, was not reached".into());
+            failures.push(format!("{side}: expected a request, was not reached"));
         }
         return;
     };
@@ -148,13 +166,13 @@ fn upstream(expect: &Expect, play: &Play, open: bool, failures: &mut Vec<String>
         if let Some(wanted) = wanted
             && wanted != actual
         {
-            failures.push(format!("upstream {what}: expected `{wanted}`, actual `{actual}`"));
+            failures.push(format!("{side} {what}: expected `{wanted}`, actual `{actual}`"));
         }
     }
-    lines("upstream", &expect.headers, &message.headers, failures);
-    lines("upstream trailer", &expect.trailers, &message.trailers, failures);
+    lines(side, &expect.headers, &message.headers, failures);
+    lines(&format!("{side} trailer"), &expect.trailers, &message.trailers, failures);
     let wanted = expect.body.as_ref().map(|body| body.0.as_slice());
-    body("upstream", wanted, expect.complete.or((!open && wanted.is_some()).then_some(true)), message, failures);
+    body(side, wanted, expect.complete.or((!open && wanted.is_some()).then_some(true)), message, failures);
 }
 
 fn lines(

@@ -79,6 +79,9 @@ pub fn seen(names: Names<'_>, (a, b): (&Play, &Play)) -> Vec<String> {
     let mut found = Vec::new();
     messages(&mut found, names, "client", (a.client.as_ref(), b.client.as_ref()));
     messages(&mut found, names, "upstream", (a.upstream.as_ref(), b.upstream.as_ref()));
+    for place in 0..a.further.len().max(b.further.len()) {
+        messages(&mut found, names, &format!("attempt {}", place + 2), (a.further.get(place), b.further.get(place)));
+    }
     let none = || "none".to_owned();
     let records = (a.record.clone().unwrap_or_else(none), b.record.clone().unwrap_or_else(none));
     differ(&mut found, names, "record", (&records.0, &records.1));

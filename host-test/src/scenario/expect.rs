@@ -13,8 +13,10 @@ use super::bytes::Bytes;
 pub struct Expect {
     /// What the client receives.
     pub client: ExpectMessage,
-    /// What reaches the upstream.
+    /// What reaches the upstream; of several attempts the first.
     pub upstream: ExpectUpstream,
+    /// All attempts that reach the upstream, in order: so many, and each of them so.
+    pub attempts: Vec<ExpectUpstream>,
     /// The reason in the filter's record, for example `security_headers.headers_applied`; `none`
     /// where the filter leaves no record.
     pub reason: Option<String>,
@@ -29,6 +31,8 @@ pub struct Expect {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct ExpectMessage {
+    /// Whether the client is answered at all.
+    pub answered: Option<bool>,
     pub status: Option<u16>,
     pub headers: BTreeMap<String, HeaderExpectation>,
     pub body: Option<Bytes>,

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Scenario, bytes};
+use super::{Protocol, Scenario, Step, bytes};
 use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
@@ -91,6 +91,8 @@ fn read(file: &Path) -> Result<Scenario> {
 const LARGEST: usize = 16 << 20;
 /// Times that one step is played, in all its cuts.
 const MOST_PLAYS: u64 = 1_000_000;
+/// Times that the router tries one request again, or follows its redirects.
+const MOST_ANEW: u32 = 100;
 
 /// Reads one scenario. The text is taken from anybody: nesting and aliases have the bounds of the YAML
 /// reader, what the text repeats has one for all of it, and so has how often a step is played.
@@ -125,6 +127,11 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
             bail!("`envoy: {version}` is no version; write it as \"1.37\"");
         }
     }
+    let given = &scenario.given;
+    let anew = [given.retries.as_ref().map(|retries| retries.times), given.redirects.as_ref().map(|to| to.most)];
+    if anew.into_iter().flatten().any(|times| times > MOST_ANEW) {
+        bail!("`retries` or `redirects` ask for more than {MOST_ANEW} attempts; lower `times` or `most`");
+    }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;
         match step.plays() {
@@ -145,12 +152,35 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
         if step.stream.is_some() && (step.every_split || step.times > 1) {
             bail!("step {place} has a `stream`, which is played once: leave out `every_split` and `times`");
         }
+        if step.is_raw() {
+            raw(scenario, place, step)?;
+        }
+        let answers = usize::from(step.response.is_some()) + usize::from(!step.responses.is_empty());
+        if answers > 1 || !step.responses.is_empty() && (step.reply.is_some() || scenario.in_flight()) {
+            bail!("step {place} has `responses`, which stand alone and not beside a `stream`");
+        }
         if step.response.is_some() && step.reply.is_some() {
             bail!("step {place} has a `response` and a `reply`; where a later filter replies, no upstream responds");
         }
         if let Some((name, _)) = step.expect.metrics.iter().find(|(_, growth)| **growth == 0) {
             bail!("step {place} expects `{name}` not to grow, which holds for every misspelt name; leave it out");
         }
+    }
+    Ok(())
+}
+
+/// What goes on the wire as it is written fits the protocol, and is all of its message.
+fn raw(scenario: &Scenario, place: usize, step: &Step) -> Result<()> {
+    if scenario.in_flight() || step.every_split {
+        bail!("step {place} has a `raw` message, which is played whole: leave out `stream` and `every_split`");
+    }
+    let answers = step.responses.iter().chain(&step.response).filter_map(|response| response.raw.as_ref());
+    let http2 = scenario.given.protocol == Protocol::Http2;
+    let mut all = step.request().raw.iter().chain(answers);
+    if all.any(|raw| raw.is_of_http2() != http2) {
+        bail!(
+            "step {place} has a `raw` message of the other protocol; over HTTP/1 it is bytes, over HTTP/2 `{{head: …}}`"
+        );
     }
     Ok(())
 }
@@ -184,6 +214,11 @@ mod tests {
             "{scenario: a, steps: [{every_split: true, request: {body: {repeat: x, times: 1000001}}}]}",
             "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",
             "{scenario: a, steps: [{expect: {metrics: {a.b: 0}}}]}",
+            "{scenario: a, steps: [{request: {raw: 'x'}, every_split: true}]}",
+            "{scenario: a, given: {protocol: http2}, steps: [{request: {raw: 'x'}}]}",
+            "{scenario: a, steps: [{request: {raw: {head: []}}}]}",
+            "{scenario: a, steps: [{response: {}, responses: [{}]}]}",
+            "{scenario: a, given: {retries: {on: [5xx], times: 101}}, steps: [{}]}",
             "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();

@@ -8,6 +8,8 @@ pub mod filter;
 pub mod headers;
 pub mod load;
 pub mod module;
+pub mod raw;
+pub mod retry;
 pub mod schedule;
 pub mod span;
 pub mod step;
@@ -28,6 +30,8 @@ pub use self::{
     headers::HeaderLines,
     load::{folders, load, load_folder, parse},
     module::Module,
+    raw::Raw,
+    retry::{Redirects, Retries, RetryOn},
     schedule::Schedule,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
@@ -163,10 +167,16 @@ impl std::fmt::Display for HostKind {
 pub struct Given {
     /// The route that requests take.
     pub route: Place,
-    /// The virtual host of that route.
+    /// Routes that requests take instead, by the path that they have: the first that fits is taken.
+    pub routes: Vec<ByPath>,
+    /// The virtual host of all routes.
     pub virtual_host: Place,
     /// The route that a later filter makes of it: it changes the request and clears the route cache.
     pub reroute: Option<Place>,
+    /// What the route does with an attempt that failed.
+    pub retries: Option<Retries>,
+    /// What the route does with a response that redirects.
+    pub redirects: Option<Redirects>,
     /// The protocol on both sides of the proxy.
     pub protocol: Protocol,
     /// Clusters that the filter may call, each with its answers in order; the last one is repeated.
@@ -186,8 +196,11 @@ impl Default for Given {
     fn default() -> Self {
         Self {
             route: Place::default(),
+            routes: Vec::new(),
             virtual_host: Place::default(),
             reroute: None,
+            retries: None,
+            redirects: None,
             protocol: Protocol::default(),
             clusters: BTreeMap::new(),
             failure_policy: FailurePolicy::default(),
@@ -209,6 +222,14 @@ pub enum FailurePolicy {
     FailClosed,
     /// Passed on unfiltered for ever.
     FailOpen,
+}
+
+/// A route for paths that begin so.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ByPath {
+    pub prefix: String,
+    pub to: Place,
 }
 
 /// A route or a virtual host.

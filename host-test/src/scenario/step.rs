@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{bytes::Bytes, expect::Expect, headers::HeaderLines, span::Span};
+use super::{bytes::Bytes, expect::Expect, headers::HeaderLines, raw::Raw, span::Span};
 use crate::outcome::Cut;
 
 /// One request, its answer, and what must be seen of both. A step with a `stream` leaves its exchange
@@ -35,6 +35,10 @@ pub struct Step {
     /// What the upstream answers. Default: 200 without a body.
     #[serde(default)]
     pub response: Option<Response>,
+    /// What the upstream answers to one attempt after another, where the proxy makes more than one;
+    /// the last answer is repeated. Instead of `response`.
+    #[serde(default)]
+    pub responses: Vec<Response>,
     /// More of the answer of a named stream.
     #[serde(default)]
     pub respond: Option<Part>,
@@ -65,6 +69,19 @@ impl Step {
     /// The request, to be changed.
     pub fn request_mut(&mut self) -> &mut Request {
         self.request.get_or_insert_default()
+    }
+
+    /// What the upstream answers to an attempt, counted from 0.
+    pub fn answer(&self, attempt: usize) -> &Response {
+        static DEFAULT: LazyLock<Response> = LazyLock::new(Response::default);
+        let listed = self.responses.get(attempt).or(self.responses.last());
+        listed.or(self.response.as_ref()).unwrap_or(&DEFAULT)
+    }
+
+    /// Whether anything of the step goes on the wire as it is written.
+    pub fn is_raw(&self) -> bool {
+        let answers = self.responses.iter().chain(&self.response).map(|response| &response.raw);
+        self.request.iter().map(|request| &request.raw).chain(answers).any(Option::is_some)
     }
 
     /// Whether the step does more than let time pass.
@@ -112,6 +129,8 @@ pub struct Request {
     pub trailers: HeaderLines,
     /// The rest comes in a later step of this stream.
     pub more: bool,
+    /// What goes on the wire instead, as it is written.
+    pub raw: Option<Raw>,
 }
 
 impl Default for Request {
@@ -124,6 +143,7 @@ impl Default for Request {
             body: None,
             trailers: HeaderLines::default(),
             more: false,
+            raw: None,
         }
     }
 }
@@ -137,11 +157,20 @@ pub struct Response {
     pub trailers: HeaderLines,
     /// The rest comes in a later step of this stream.
     pub more: bool,
+    /// What goes on the wire instead, as it is written. Over HTTP/1 the connection ends behind it.
+    pub raw: Option<Raw>,
 }
 
 impl Default for Response {
     fn default() -> Self {
-        Self { status: 200, headers: HeaderLines::default(), body: None, trailers: HeaderLines::default(), more: false }
+        Self {
+            status: 200,
+            headers: HeaderLines::default(),
+            body: None,
+            trailers: HeaderLines::default(),
+            more: false,
+            raw: None,
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     outcome::{Cut, Play},
     scenario::{Scenario, Step},
-    world::{Plugin, Shared, World, proxy::Proxy, stream::Filter},
+    world::{Plugin, Shared, World, codec, proxy::Proxy, stream::Filter},
 };
 
 /// Why a module or its configuration was refused.
@@ -38,6 +38,9 @@ impl Session {
     pub fn of_chain(modules: &[&[u8]], scenario: &Scenario, limits: Limits) -> Result<Self, Refusal> {
         let world = World::of(scenario);
         let under_test = scenario.place();
+        if let Err(reason) = codec::knows(scenario) {
+            return Err(Refusal { reason, log: Vec::new() });
+        }
         let modules: Result<Vec<_>, String> = modules.iter().map(|module| load::load(module)).collect();
         let started = modules.and_then(|modules| {
             let chain: Vec<_> = modules.into_iter().zip(Plugin::chain(scenario)).collect();

@@ -66,6 +66,12 @@ pub struct Exchange {
     pub sent: u64,
     /// Whether a later filter has changed the route.
     pub rerouted: bool,
+    /// The route that was chosen last, of those by path.
+    pub by_path: Option<usize>,
+    /// Whether a route was chosen at all.
+    pub routed: bool,
+    /// Whether a virtual host was.
+    pub hosted: bool,
     /// When the request began, in nanoseconds since the epoch.
     pub began: u64,
     /// `response_code_details`.
@@ -74,6 +80,10 @@ pub struct Exchange {
     pub flags: u64,
     /// Whether both sides speak HTTP/2.
     pub http2: bool,
+    /// Which attempt reaches the upstream, from 1.
+    pub attempt: u32,
+    /// Whether there is a connection to the upstream.
+    pub connected: bool,
     /// A number for the connection, unlike that of every other.
     pub connection: u64,
 }
@@ -108,10 +118,15 @@ impl Exchange {
             received: 0,
             sent: 0,
             rerouted: false,
+            by_path: None,
+            routed: true,
+            hosted: true,
             began,
             details: None,
             flags: 0,
             http2,
+            attempt: 1,
+            connected: false,
             connection,
         }
     }

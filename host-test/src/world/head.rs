@@ -8,9 +8,14 @@
 
 use super::{headers::Headers, reply::Reply};
 
+/// Whether a route is found for a request.
+pub fn has_route(headers: &Headers) -> bool {
+    [b":path".as_slice(), b"x-forwarded-proto"].iter().all(|name| headers.get(name).is_some())
+}
+
 /// Why a request goes no further than the router, as the answer to it.
 pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
-    if [b":path".as_slice(), b"x-forwarded-proto"].iter().any(|name| headers.get(name).is_none()) {
+    if !has_route(headers) {
         return Some(Reply::plain(404, "", "route_not_found"));
     }
     if headers.get(b":method").is_none() {
@@ -42,7 +47,13 @@ const OF_A_CONNECTION: [&[u8]; 5] =
     [b"connection", b"keep-alive", b"proxy-connection", b"transfer-encoding", b"upgrade"];
 
 fn reset(status: u32, reason: &str) -> Reply {
-    let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
+    reset_in(status, reason, 1)
+}
+
+/// What Envoy answers when the upstream broke off before it answered, in an attempt counted from 1.
+pub fn reset_in(status: u32, reason: &str, attempt: u32) -> Reply {
+    let retried = if attempt > 1 { "retried and the latest " } else { "" };
+    let body = format!("upstream connect error or disconnect/reset before headers. {retried}reset reason: {reason}");
     let details = format!("upstream_reset_before_response_started{{{}}}", reason.replace(' ', "_"));
     Reply::plain(status, &body, &details)
 }
@@ -76,6 +87,8 @@ pub fn status(headers: &Headers) -> Option<u16> {
 pub fn flags(details: &str) -> u64 {
     match details {
         "route_not_found" => 1 << 8,
+        "low_version" | "http.invalid_authority" => 1 << 18,
+        details if details.starts_with("http1.") => 1 << 18,
         details if details.starts_with("filter_removed_required_request_headers") => 1 << 18,
         "upstream_reset_before_response_started{protocol_error}" => 1 << 23,
         details if details.starts_with("upstream_reset_before_response_started") => 1 << 4,

@@ -76,6 +76,15 @@ impl Headers {
         self.add(name, value);
     }
 
+    /// Gives a name one value, where it stands or at the end of its block.
+    pub fn set(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.normalised(name);
+        match self.lines.iter_mut().find(|(candidate, _)| *candidate == name) {
+            Some((_, present)) => *present = value.to_vec(),
+            None => self.add(&name, value),
+        }
+    }
+
     pub fn remove(&mut self, name: &[u8]) {
         let name = self.normalised(name);
         self.lines.retain(|(candidate, _)| *candidate != name);

@@ -9,6 +9,7 @@
 pub mod body;
 pub mod callouts;
 pub mod clock;
+pub mod codec;
 pub mod exchange;
 pub mod filter_state;
 pub mod foreign;
@@ -82,6 +83,8 @@ pub struct World {
     pub timers: Timers,
     /// The streams in flight by VM and context.
     pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
+    /// Whether a connection to the upstream stands idle, so that a request need not wait for one.
+    pub connected: bool,
     /// How many VMs were made.
     vms: u32,
 }

@@ -40,7 +40,10 @@ impl World {
     pub fn route(&self, exchange: &Exchange) -> &Place {
         match &self.given.reroute {
             Some(later) if exchange.rerouted => later,
-            _ => &self.given.route,
+            _ => {
+                let chosen = exchange.by_path.and_then(|place| self.given.routes.get(place));
+                chosen.map_or(&self.given.route, |route| &route.to)
+            }
         }
     }
 
@@ -60,7 +63,7 @@ impl World {
             b"response" => Value::Opaque(response(exchange)),
             b"source" => address("127.0.0.1:40000", 40000),
             b"destination" => address("127.0.0.1:10000", 10000),
-            b"upstream" => Value::Opaque(if exchange.answered() { upstream() } else { Vec::new() }),
+            b"upstream" => Value::Opaque(if exchange.connected { upstream(exchange) } else { Vec::new() }),
             b"connection_id" => Value::Integer(exchange.connection),
             b"connection" => Value::Opaque(vec![
                 (b"id".to_vec(), Value::Integer(exchange.connection)),
@@ -80,19 +83,29 @@ impl World {
         let host = &self.given.virtual_host;
         // A virtual host can't be without a name.
         let host_name = if host.name.is_empty() { "default" } else { &host.name };
+        let chosen = || {
+            [
+                (b"route_name".to_vec(), Value::text(&*route.name)),
+                (b"route_metadata".to_vec(), metadata(route)),
+                (b"cluster_name".to_vec(), Value::text("upstream")),
+                (b"cluster_metadata".to_vec(), metadata(&Place::default())),
+            ]
+        };
         let mut fields = vec![
-            (b"route_name".to_vec(), Value::text(&*route.name)),
-            (b"route_metadata".to_vec(), metadata(route)),
-            (b"virtual_host_name".to_vec(), Value::text(host_name)),
-            (b"virtual_host_metadata".to_vec(), metadata(host)),
-            (b"cluster_name".to_vec(), Value::text("upstream")),
-            (b"cluster_metadata".to_vec(), metadata(&Place::default())),
             (b"listener_metadata".to_vec(), metadata(&Place::default())),
             (b"listener_direction".to_vec(), Value::Integer(0)),
             (b"filter_chain_name".to_vec(), Value::text("")),
             (b"node".to_vec(), node()),
         ];
-        if exchange.answered() {
+        // Once found it stays, even where no route is found behind the filters.
+        if exchange.hosted {
+            fields.push((b"virtual_host_name".to_vec(), Value::text(host_name)));
+            fields.push((b"virtual_host_metadata".to_vec(), metadata(host)));
+        }
+        if exchange.routed {
+            fields.extend(chosen());
+        }
+        if exchange.connected {
             fields.push((b"upstream_host_metadata".to_vec(), Value::Null));
         }
         Value::Opaque(fields)
@@ -112,13 +125,13 @@ impl Exchange {
     }
 }
 
-fn upstream() -> Vec<(Vec<u8>, Value)> {
+fn upstream(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let fields = [
         ("address", Value::text("127.0.0.1:20000")),
         ("port", Value::Integer(20000)),
         ("local_address", Value::text("127.0.0.1:30000")),
         ("transport_failure_reason", Value::text("")),
-        ("request_attempt_count", Value::Integer(1)),
+        ("request_attempt_count", Value::Integer(exchange.attempt.into())),
         ("cx_pool_ready_duration", Value::Integer(0)),
     ];
     fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value)).collect()

@@ -19,7 +19,9 @@ pub fn request(request: &Request, http2: bool) -> Headers {
     } else {
         [(":authority", authority), (":path", path), (":method", method), (":scheme", "http")]
     };
-    for (name, value) in pseudo {
+    // Over HTTP/2 `host` may stand for it.
+    let stands = |name: &str, value: &str| !http2 || name != ":authority" || !value.is_empty();
+    for (name, value) in pseudo.into_iter().filter(|(name, value)| stands(name, value)) {
         headers.add(name.as_bytes(), value.as_bytes());
     }
     // Over HTTP/2 a cookie may come in crumbs, which the codec joins behind all lines (RFC 9113 §8.2.3).

@@ -91,26 +91,32 @@ impl Host {
         }
         let downstream = Pace::new(admin, format!("http.{listener}.downstream_cx_rx_bytes_total"));
         let upstream_pace = Pace::new(admin, format!("cluster.{}.upstream_cx_rx_bytes_total", stage.name));
-        upstream.prepare(step.response.clone().unwrap_or_default(), cut, upstream_pace);
+        upstream.prepare(step.clone(), cut, upstream_pace);
 
         let exchange = client::send(port, stage.scenario.given.protocol, step.request(), cut, downstream);
         let exchange = tokio::time::timeout(EXCHANGE_WITHIN, exchange).await;
         // Who gets no answer leaves, as on every host.
         let mut client = exchange.unwrap_or(Ok(None))?;
-        let mut upstream = upstream.received().await;
+        let mut received = upstream.received().await;
         if let Some(message) = &mut client {
             added::strip_response(message, step);
         }
-        if let Some(message) = &mut upstream {
-            added::strip_request(message, step);
-        }
-        let entry = seen::next_line(&access_log, entries).await?;
+        received.iter_mut().for_each(|message| added::strip_request(message, step));
+        let mut received = received.into_iter();
+        let entry = match seen::next_line(&access_log, entries).await {
+            // What the codec refuses need be no stream at all.
+            Err(_) if client.is_none() && step.request().raw.is_some() => {
+                seen::Entry { record: None, port: None, details: None }
+            }
+            entry => entry?,
+        };
         let metrics = seen::growth(&before, &seen::counters(admin).await?);
         Ok(Play {
             step: index,
             cut,
             client,
-            upstream,
+            upstream: received.next(),
+            further: received.collect(),
             record: entry.record,
             metrics,
             log: own_lines(stage, &self.process.wasm_lines_since(offset)),

@@ -22,6 +22,8 @@ pub struct Entry {
     pub record: Option<String>,
     /// The client's.
     pub port: Option<u16>,
+    #[serde(default)]
+    pub details: Option<String>,
 }
 
 /// The length of a log in bytes; 0 where it doesn't exist yet.
@@ -29,7 +31,8 @@ pub fn length(file: &Path) -> u64 {
     fs::metadata(file).map_or(0, |file| file.len())
 }
 
-/// The next line after the first `offset` bytes, waited for.
+/// The next line after the first `offset` bytes, waited for. A stream that was redirected has a line of its
+/// own, which isn't the step's end.
 pub async fn next_line(file: &Path, offset: u64) -> Result<Entry> {
     let end = Instant::now() + LINE_WITHIN;
     loop {
@@ -37,8 +40,11 @@ pub async fn next_line(file: &Path, offset: u64) -> Result<Entry> {
         let mut log = File::open(file).with_context(|| format!("no access log {}", file.display()))?;
         log.seek(SeekFrom::Start(offset))?;
         log.read_to_end(&mut text)?;
-        if let Some(line) = text.split_inclusive(|byte| *byte == b'\n').next().filter(|line| line.ends_with(b"\n")) {
-            return serde_json::from_slice(line).context("an access log line is no JSON");
+        for line in text.split_inclusive(|byte| *byte == b'\n').filter(|line| line.ends_with(b"\n")) {
+            let entry: Entry = serde_json::from_slice(line).context("an access log line is no JSON")?;
+            if entry.details.as_deref() != Some("internal_redirect") {
+                return Ok(entry);
+            }
         }
         if Instant::now() > end {
             anyhow::bail!("no access log line within {} s", LINE_WITHIN.as_secs());

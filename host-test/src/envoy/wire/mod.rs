@@ -7,8 +7,9 @@ pub mod http1;
 pub mod http2;
 mod outgoing;
 mod pace;
+mod rewrite;
 
-pub use self::{outgoing::Outgoing, pace::Pace};
+pub use self::{outgoing::Outgoing, pace::Pace, rewrite::Rewritten};
 
 /// Header lines in order, names in lower case, duplicates kept.
 pub type Lines = Vec<(String, Vec<u8>)>;

@@ -5,7 +5,7 @@ use crate::{
     outcome::Cut,
     scenario::{HeaderLines, Part, Peer, Protocol, Response, Schedule, Step},
     world::{
-        Headers, Side,
+        Headers, Side, codec,
         stream::{Behind, Halt, Run, Stream},
         wire,
     },
@@ -42,21 +42,52 @@ impl Proxy {
         let worker = (step.worker.max(1) as usize - 1).min(self.workers.len().saturating_sub(1));
         self.reload(worker);
         self.connections += 1;
-        let request = step.request();
+        let raw = step.request();
+        let read = codec::request(raw).unwrap_or(codec::Request::Refused(None));
+        if matches!(read, codec::Request::Refused(None)) {
+            return;
+        }
+        let request = match &read {
+            codec::Request::Message(request) | codec::Request::Broken(request, _) => request,
+            codec::Request::Turned(..) | codec::Request::Refused(_) => raw,
+        };
         let (http2, began, behind) = {
             let world = self.world.borrow();
             let behind = Behind {
                 reply: step.reply.as_ref().map(wire::later),
                 buffer_limit: world.given.buffer_limit,
                 head_alone: world.given.allow_on_headers_stop_iteration,
+                counted: world.given.retries.as_ref().is_some_and(|retries| retries.counted),
             };
             (world.given.protocol == Protocol::Http2, world.clock.now(), behind)
         };
         let filters = self.workers.get(worker).map_or(0, Vec::len);
-        let mut stream = Stream::new(filters, began, http2, self.connections, behind);
-        stream.head_request = request.method == "HEAD";
-        let open = Open { worker, stream, request: request.clone(), answered_by: step.clone() };
+        let stream = Stream::new(filters, began, http2, self.connections, behind);
+        let mut open = Open {
+            worker,
+            stream,
+            request: request.clone(),
+            answered_by: step.clone(),
+            connection: self.connections,
+            earlier: Vec::new(),
+            answers: 0,
+            redirects: 0,
+        };
+        open.stream.head_request = request.method == "HEAD";
         self.open.insert(name.to_owned(), open);
+        let (known, refusal) = match &read {
+            codec::Request::Turned(known, refusal) => (Some(known.clone()), Some(refusal.clone())),
+            codec::Request::Refused(refusal) => (None, refusal.clone()),
+            _ => (None, None),
+        };
+        if let Some(refusal) = refusal {
+            self.run(name, |run| {
+                run.enter();
+                run.refuse(known, refusal);
+                Ok(())
+            });
+            return;
+        }
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
         self.run(name, |run| {
@@ -65,6 +96,13 @@ impl Proxy {
         });
         self.pieces(name, Side::Request, schedule.pieces);
         self.end_with(name, Side::Request, &request.trailers);
+        if let codec::Request::Broken(_, refusal) = &read {
+            self.run(name, |run| {
+                // Envoy hadn't written anything yet.
+                run.stream.upstream = None;
+                Err(Halt::Replied(refusal.clone()))
+            });
+        }
     }
 
     /// More of a message.
@@ -86,9 +124,8 @@ impl Proxy {
             let Some(open) = self.open.get_mut(name) else { return };
             if to_answer && open.stream.upstream.as_ref().is_some_and(|upstream| upstream.complete || !name.is_empty())
             {
-                to_answer = false;
                 open.answered_by = step.clone();
-                self.respond(name, step, cut);
+                to_answer = self.attempt(name, step, cut);
                 continue;
             }
             let answer_goes_on = !to_answer && step.response.as_ref().is_some_and(|response| response.more);
@@ -100,12 +137,22 @@ impl Proxy {
     }
 
     /// The upstream's response.
-    fn respond(&mut self, name: &str, step: &Step, cut: Cut) {
-        let default = Response::default();
-        let response = step.response.as_ref().unwrap_or(&default);
+    pub(super) fn respond(&mut self, name: &str, response: &Response, cut: Cut) {
+        if let Some(open) = self.open.get_mut(name) {
+            open.stream.connected = true;
+        }
+        // A named stream has a connection of its own.
+        self.world.borrow_mut().connected = name.is_empty() && response.raw.is_none();
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let head_request = self.open.get(name).is_some_and(|open| open.stream.head_request);
         let bodiless = head_request || matches!(response.status, 204 | 304);
+        if let Some(raw) = &response.raw {
+            return match codec::response(raw, head_request) {
+                Ok(codec::Response::Message(message)) => self.respond_raw(name, message),
+                Ok(codec::Response::Nothing) => self.run(name, |run| run.upstream_reset()),
+                Ok(codec::Response::Refused) | Err(_) => self.run(name, |run| run.upstream_babbles()),
+            };
+        }
         let body = response.body.as_ref().filter(|_| !bodiless);
         let no_trailers = HeaderLines::default();
         let trailers = if bodiless { &no_trailers } else { &response.trailers };
@@ -119,8 +166,28 @@ impl Proxy {
         self.end_with(name, Side::Response, trailers);
     }
 
+    fn respond_raw(&mut self, name: &str, message: codec::Message) {
+        self.run(name, |run| {
+            run.stream.details = Some("via_upstream".into());
+            run.head(Side::Response, message.head, message.head_only)
+        });
+        self.pieces(name, Side::Response, message.pieces);
+        self.end_with(name, Side::Response, &message.trailers);
+        if message.breaks {
+            self.run(name, |run| run.upstream_babbles());
+        }
+    }
+
+    /// What went to the upstream before has its connection by now, where each piece waits for the one before.
+    fn connects(&mut self, name: &str) {
+        if let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) {
+            open.stream.connected |= open.stream.upstream.is_some();
+        }
+    }
+
     fn pieces(&mut self, name: &str, side: Side, pieces: Vec<(Vec<u8>, bool)>) {
         for (piece, end) in pieces {
+            self.connects(name);
             self.run(name, |run| run.body(side, piece, end));
         }
     }
@@ -131,6 +198,7 @@ impl Proxy {
         }
         let mut trailers = Headers::trailers(side);
         lines.0.iter().for_each(|(name, value)| trailers.add(name.as_bytes(), &value.0));
+        self.connects(name);
         self.run(name, |run| run.trailers(side, trailers));
     }
 
@@ -142,7 +210,7 @@ impl Proxy {
     }
 
     /// Lets a stream go on; whatever comes of it is settled. A stream that ended stays as it is.
-    fn run(&mut self, name: &str, act: impl FnOnce(&mut Run<'_>) -> Result<(), Halt>) {
+    pub(super) fn run(&mut self, name: &str, act: impl FnOnce(&mut Run<'_>) -> Result<(), Halt>) {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
         let Some(slots) = self.workers.get_mut(open.worker) else { return };
         let mut run = Run { world: &self.world, slots, stream: &mut open.stream };

@@ -7,6 +7,7 @@
 //!    a callout's answer, a tick. Whoever still waits after ten seconds leaves.
 //! 4. A VM that trapped comes back under `fail_reload`, a second later, with the next request.
 
+mod anew;
 mod exchange;
 mod play;
 
@@ -21,6 +22,7 @@ use super::{
 };
 pub use crate::scenario::FailurePolicy;
 use crate::{
+    outcome::Message,
     scenario::{Request, Step},
     vm::Counts,
 };
@@ -54,6 +56,12 @@ struct Open {
     request: Request,
     /// The step whose lines the upstream's or a later filter's answer holds.
     answered_by: Step,
+    connection: u64,
+    /// What reached the upstream before the attempt that is in the stream.
+    earlier: Vec<Message>,
+    /// Attempts that were answered.
+    answers: usize,
+    redirects: u32,
 }
 
 /// How long Envoy waits before it makes a new VM.

@@ -39,13 +39,15 @@ impl Proxy {
         let http2 = world.given.protocol == Protocol::Http2;
         // The access log tells it, when the stream ends.
         let record = open.stream.state(world.record_name().as_bytes()).filter(|_| open.stream.ended);
+        let mut upstream = open.earlier.iter().chain(&open.stream.upstream).map(|upstream| {
+            let mut upstream = wire::framed(wire::without_added(upstream.clone(), &open.request), http2);
+            wire::unframed(&mut upstream, &[&open.request.headers]);
+            upstream
+        });
         Play {
             client: open.stream.client.clone().map(|client| received(client, open, http2)),
-            upstream: open.stream.upstream.clone().map(|upstream| {
-                let mut upstream = wire::framed(wire::without_added(upstream, &open.request), http2);
-                wire::unframed(&mut upstream, &[&open.request.headers]);
-                upstream
-            }),
+            upstream: upstream.next(),
+            further: upstream.collect(),
             record: record.map(|record| String::from_utf8_lossy(record).into_owned()),
             ..Play::default()
         }

@@ -41,9 +41,22 @@ impl Run<'_> {
         Ok(())
     }
 
+    /// The connection manager chooses a route before the filters, and the router once more behind them.
+    /// What a filter changes in between chooses none: it reads the route of before.
+    pub(super) fn choose_route(&mut self) {
+        let world = self.world.borrow();
+        let headers = self.stream.request.headers.as_ref();
+        let path = headers.and_then(|headers| headers.get(b":path"));
+        self.stream.by_path =
+            path.and_then(|path| world.given.routes.iter().position(|route| path.starts_with(route.prefix.as_bytes())));
+        self.stream.routed = headers.is_some_and(head::has_route);
+        self.stream.hosted |= self.stream.routed;
+    }
+
     /// A later filter changes the route or replies; else the router begins the upstream's request.
     fn behind(&mut self) -> Result<(), Halt> {
         self.stream.rerouted = true;
+        self.choose_route();
         if let Some(reply) = &self.stream.behind.reply {
             return Err(Halt::Replied(reply.clone()));
         }
@@ -51,6 +64,9 @@ impl Run<'_> {
         if let Some(refusal) = head::refusal(&headers, self.stream.http2) {
             return Err(Halt::Replied(refusal));
         }
+        self.stream.count();
+        self.stream.connected = self.world.borrow().connected;
+        let headers = self.stream.request.headers.clone().unwrap_or_default();
         self.stream.upstream = Some(wire::head(&headers));
         Ok(())
     }

@@ -3,7 +3,7 @@
 //! Over HTTP/1 whoever leaves closes the connection, over HTTP/2 the stream is reset.
 
 use super::{Halt, Run};
-use crate::world::reply::Reply;
+use crate::world::head;
 
 /// Bits of `response.flags`: the places of Envoy's `CoreResponseFlag`.
 const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
@@ -24,6 +24,16 @@ impl Run<'_> {
         Err(Halt::Cut)
     }
 
+    /// What the upstream says is no HTTP.
+    pub fn upstream_babbles(&mut self) -> Result<(), Halt> {
+        self.stream.flags |= UPSTREAM_PROTOCOL_ERROR;
+        if self.stream.response.headers.is_some() {
+            self.stream.details = Some("upstream_reset_after_response_started{protocol_error}".into());
+            return Err(Halt::Cut);
+        }
+        Err(Halt::Replied(head::reset_in(502, "protocol error", self.stream.attempt)))
+    }
+
     /// The upstream leaves before it said all. A head without the rest of its message is an error of
     /// HTTP/1 to Envoy.
     pub fn upstream_reset(&mut self) -> Result<(), Halt> {
@@ -39,7 +49,6 @@ impl Run<'_> {
             self.stream.details = Some(format!("upstream_reset_after_response_started{{{named}}}"));
             return Err(Halt::Cut);
         }
-        let body = format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}");
-        Err(Halt::Replied(Reply::plain(503, &body, &format!("upstream_reset_before_response_started{{{named}}}"))))
+        Err(Halt::Replied(head::reset_in(503, reason, self.stream.attempt)))
     }
 }

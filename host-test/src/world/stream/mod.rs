@@ -11,6 +11,7 @@
 //!    not begun; it goes straight to the client, or cuts the response off, if it has (`reply`).
 //! 5. A trap ends the filter's VM; its streams are refused, or passed on unfiltered, by the policy.
 
+mod anew;
 mod ends;
 mod filter;
 mod leave;
@@ -95,6 +96,8 @@ pub struct Behind {
     pub buffer_limit: usize,
     /// `StopIteration` for a head holds the head only.
     pub head_alone: bool,
+    /// The upstream is told the number of the attempt.
+    pub counted: bool,
 }
 
 #[derive(Debug)]
@@ -106,6 +109,11 @@ pub struct Stream {
     filter_state: HashMap<Vec<u8>, Vec<u8>>,
     declared: Declared,
     rerouted: bool,
+    /// The route that was chosen last, of those by path.
+    by_path: Option<usize>,
+    /// Whether the request came so far that a route was chosen.
+    routed: bool,
+    hosted: bool,
     /// `response_code_details`.
     pub details: Option<String>,
     /// `response.flags` of a stream that somebody left.
@@ -123,6 +131,10 @@ pub struct Stream {
     replied: bool,
     /// A request whose answer has no body.
     pub head_request: bool,
+    /// Which attempt reaches the upstream, from 1.
+    pub attempt: u32,
+    /// Whether there is a connection to the upstream, of which filters can read.
+    pub connected: bool,
 }
 
 impl Stream {
@@ -143,6 +155,9 @@ impl Stream {
             filter_state: HashMap::new(),
             declared: Declared::default(),
             rerouted: false,
+            by_path: None,
+            routed: false,
+            hosted: false,
             details: None,
             flags: 0,
             received: 0,
@@ -154,7 +169,21 @@ impl Stream {
             ended: false,
             replied: false,
             head_request: false,
+            attempt: 1,
+            connected: false,
         }
+    }
+
+    pub fn behind(&self) -> &Behind {
+        &self.behind
+    }
+
+    pub fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    pub fn request_headers(&self) -> Option<&Headers> {
+        self.request.headers.as_ref()
     }
 
     /// What a filter left under a name.
@@ -174,9 +203,11 @@ impl Stream {
         self.change_hands(seat);
         let Some(Seat { exchange, .. }) = self.seats.get(seat) else { return };
         let mut exchange = exchange.borrow_mut();
+        (exchange.routed, exchange.connected) = (self.routed, self.connected);
+        (exchange.by_path, exchange.hosted) = (self.by_path, self.hosted);
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
-        exchange.flags = self.flags;
+        (exchange.flags, exchange.attempt) = (self.flags, self.attempt);
     }
 
     /// Takes back what was lent.

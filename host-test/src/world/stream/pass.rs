@@ -23,6 +23,9 @@ impl Run<'_> {
         let direction = self.stream.direction(side);
         direction.headers = Some(headers);
         direction.ended = end;
+        if side == Side::Request {
+            self.choose_route();
+        }
         self.headers_from(side, 0, end)
     }
 

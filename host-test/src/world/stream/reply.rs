@@ -1,7 +1,7 @@
 //! A response that somebody in the chain gives in the upstream's place.
 
 use super::{Halt, Run};
-use crate::world::{Side, reply::Reply, wire};
+use crate::world::{Headers, Side, reply::Reply, wire};
 
 impl Run<'_> {
     pub(super) fn reply(&mut self, reply: Reply) -> Result<(), Halt> {
@@ -25,6 +25,13 @@ impl Run<'_> {
         self.head(Side::Response, headers, bodiless)?;
         // Within Envoy a reply is no HTTP/1 message: its only piece ends it.
         if bodiless { Ok(()) } else { self.body(Side::Response, body, true) }
+    }
+
+    /// The request is refused before any filter saw it; `known` is what is known of its head.
+    pub fn refuse(&mut self, known: Option<Headers>, reply: Reply) {
+        self.stream.hosted = known.is_some();
+        self.stream.request.headers = known;
+        self.direct(reply);
     }
 
     /// A reply that goes to the client past all filters.
