@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
 use super::{budget::Budget, restricted::Doing};
-use crate::world::{Exchange, Plugin, Shared, callouts::Answer, foreign::Foreign, metrics::Defined};
+use crate::world::{Exchange, Plugin, Shared, callouts::Answer, foreign::Foreign, grpc::Event, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,8 +39,10 @@ pub struct Guest {
     pub effective: Option<u32>,
     /// The answer to a callout, while its callback runs.
     pub answer: Option<Answer>,
+    /// What a gRPC call brings, while its callback runs.
+    pub grpc: Option<Event>,
     /// What `proxy_get_status` tells.
-    pub status: (u32, String),
+    pub status: (u32, Vec<u8>),
     /// How often each call was made.
     pub calls: BTreeMap<&'static str, u64>,
     /// What the running callback used of the host.
@@ -65,7 +67,8 @@ impl Guest {
             context: ROOT,
             effective: None,
             answer: None,
-            status: (0, String::new()),
+            grpc: None,
+            status: (0, Vec::new()),
             calls: BTreeMap::new(),
             budget: Budget::default(),
             scratch: BTreeMap::new(),
@@ -89,6 +92,22 @@ impl Guest {
 
     pub fn keep_scratch(&mut self, bytes: Vec<u8>) {
         self.scratch.insert(self.effective.unwrap_or(self.context), bytes);
+    }
+
+    /// A callback of a gRPC call begins.
+    pub fn begin_grpc(&mut self, event: Event) {
+        if let Event::Close(code, text) = &event {
+            self.status = (*code, text.clone());
+        }
+        self.grpc = Some(event);
+    }
+
+    /// It has ended. A code stays for later answers, the text doesn't.
+    pub fn end_grpc(&mut self, close: bool) {
+        self.grpc = None;
+        if close {
+            self.status.1.clear();
+        }
     }
 
     /// The stream whose context is in effect; `None` for the root context.

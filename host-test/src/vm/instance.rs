@@ -13,6 +13,7 @@ use crate::{
     world::{
         Plugin, Shared, Side,
         callouts::Answer,
+        grpc::Event,
         stream::{Filter, Trap},
         trace::Numbers,
     },
@@ -101,6 +102,7 @@ impl Instance {
         match answer {
             Ok(answer) => {
                 world.borrow_mut().trace.returned(callback, &answer);
+                self.deferred()?;
                 Ok(Some(answer))
             }
             Err(error) => {
@@ -108,6 +110,18 @@ impl Instance {
                 world.borrow_mut().trace.trapped(callback, &message);
                 Err(trap(message))
             }
+        }
+    }
+}
+
+impl Instance {
+    /// What a callback left to be told once it has returned.
+    fn deferred(&mut self) -> Result<(), Trap> {
+        let (world, vm) = (Shared::clone(&self.store.data().world), self.vm());
+        loop {
+            let next = world.borrow_mut().grpc.take_deferred(vm);
+            let Some((token, event)) = next else { return Ok(()) };
+            self.grpc(token, event)?;
         }
     }
 }
@@ -174,8 +188,8 @@ impl Filter for Instance {
         let (headers, body, trailers) =
             (size(answer.headers.len()), size(answer.body.len()), size(answer.trailers.len()));
         let guest = self.store.data_mut();
-        if let Some(status) = &answer.status {
-            guest.status.clone_from(status);
+        if let Some((code, text)) = &answer.status {
+            guest.status = (*code, text.clone().into_bytes());
         }
         guest.answer = Some(answer);
         let arguments = (ROOT, token, headers, body, trailers);
@@ -184,6 +198,18 @@ impl Filter for Instance {
         guest.answer = None;
         // The code stays for later answers, the text doesn't.
         guest.status.1.clear();
+        returned
+    }
+
+    fn grpc(&mut self, token: u32, event: Event) -> Result<(), Trap> {
+        let (callback, number) = event.callback();
+        let close = matches!(event, Event::Close(..));
+        self.store.data_mut().begin_grpc(event);
+        let returned = self.call::<_, ()>(ROOT, callback, (ROOT, token, number)).map(drop);
+        let guest = self.store.data_mut();
+        guest.end_grpc(close);
+        let (world, vm) = (Shared::clone(&guest.world), guest.vm);
+        world.borrow_mut().grpc.told(vm, token, close);
         returned
     }
 

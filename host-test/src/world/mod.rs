@@ -12,6 +12,7 @@ pub mod clock;
 pub mod exchange;
 pub mod filter_state;
 pub mod foreign;
+pub mod grpc;
 pub mod head;
 pub mod headers;
 pub mod logs;
@@ -79,6 +80,7 @@ pub struct World {
     /// The plugin under test, which names its record.
     pub plugin: String,
     pub callouts: Callouts,
+    pub grpc: grpc::Calls,
     pub timers: Timers,
     /// The streams in flight by VM and context.
     pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
@@ -100,6 +102,7 @@ impl World {
     pub fn forget(&mut self, vm: u32) {
         self.timers.forget(vm);
         self.callouts.forget(vm);
+        self.grpc.forget(vm);
     }
 
     /// A number for a new VM.

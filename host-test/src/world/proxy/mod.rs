@@ -121,19 +121,22 @@ impl Proxy {
             self.root(vm, |filter| filter.queue_ready(queue));
             return true;
         }
-        let (answer, tick) = {
+        let (answer, told, tick) = {
             let mut world = self.world.borrow_mut();
-            let dues = [world.callouts.next_due(), world.timers.next_due()];
+            let dues = [world.callouts.next_due(), world.grpc.next_due(), world.timers.next_due()];
             let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else { return false };
             world.clock.reach(due);
             let now = world.clock.now();
-            match world.callouts.take_due(now) {
-                Some(answer) => (Some(answer), None),
-                None => (None, world.timers.take_due(now)),
-            }
+            let answer = world.callouts.take_due(now);
+            let told = if answer.is_none() { world.grpc.take_due(now) } else { None };
+            let tick = if answer.is_none() && told.is_none() { world.timers.take_due(now) } else { None };
+            (answer, told, tick)
         };
         if let Some(Pending { vm, token, answer, .. }) = answer {
             self.root(vm, |filter| filter.answered(token, answer));
+        }
+        if let Some((vm, token, event)) = told {
+            self.root(vm, |filter| filter.grpc(token, event));
         }
         if let Some(vm) = tick {
             self.root(vm, |filter| filter.tick());
