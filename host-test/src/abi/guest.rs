@@ -48,6 +48,8 @@ pub struct Guest {
     /// What the running callback used of the host.
     pub budget: Budget,
     scratch: BTreeMap<u32, Vec<u8>>,
+    /// The token of the last question to DNS; Envoy's first is 2.
+    dns: u32,
 }
 
 impl Guest {
@@ -72,6 +74,7 @@ impl Guest {
             calls: BTreeMap::new(),
             budget: Budget::default(),
             scratch: BTreeMap::new(),
+            dns: 1,
         }
     }
 
@@ -92,6 +95,17 @@ impl Guest {
 
     pub fn keep_scratch(&mut self, bytes: Vec<u8>) {
         self.scratch.insert(self.effective.unwrap_or(self.context), bytes);
+    }
+
+    /// An answer of DNS is handed to the root context; its token.
+    pub fn begin_dns(&mut self, answer: Vec<u8>) -> u32 {
+        self.scratch.insert(ROOT, answer);
+        self.dns = self.dns.wrapping_add(1);
+        self.dns
+    }
+
+    pub fn end_dns(&mut self) {
+        self.scratch.remove(&ROOT);
     }
 
     /// A callback of a gRPC call begins.

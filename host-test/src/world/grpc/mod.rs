@@ -248,10 +248,15 @@ impl Calls {
         self.calls.iter().filter_map(Call::next_due).min()
     }
 
-    /// What is to be told next: the VM, the token, and what.
+    /// What has come already: the VM, the token, and what.
+    pub fn take_ready(&mut self) -> Option<(u32, u32, Event)> {
+        self.ready.pop_front()
+    }
+
+    /// What is to be told next.
     pub fn take_due(&mut self, now: u64) -> Option<(u32, u32, Event)> {
         loop {
-            if let Some(ready) = self.ready.pop_front() {
+            if let Some(ready) = self.take_ready() {
                 return Some(ready);
             }
             let due = self.calls.iter().filter_map(Call::next_due).min().filter(|due| *due <= now)?;

@@ -135,8 +135,11 @@ impl Proxy {
         if let Some(Pending { vm, token, answer, .. }) = answer {
             self.root(vm, |filter| filter.answered(token, answer));
         }
-        if let Some((vm, token, event)) = told {
+        // What came in one piece is told before anything else comes.
+        let mut told = told;
+        while let Some((vm, token, event)) = told {
             self.root(vm, |filter| filter.grpc(token, event));
+            told = self.world.borrow_mut().grpc.take_ready();
         }
         if let Some(vm) = tick {
             self.root(vm, |filter| filter.tick());
