@@ -27,12 +27,15 @@ enum Older {
     WantsBesideVm(&'static str),
     /// Answers NOT_FOUND where a filter calls this function.
     LacksForeignFunction(&'static str),
+    /// Tells the filter why a connection to a cluster was refused.
+    TellsWhyRefused,
 }
 
 const DIFFERENCES: &[Difference] = &[
     // Each line of the access log at once; before, within Envoy's flush interval.
     Difference { since: 37, what: Older::Lacks(&["--file-flush-min-size-kb", "0"]) },
     Difference { since: 37, what: Older::LacksForeignFunction("sign") },
+    Difference { since: 38, what: Older::TellsWhyRefused },
     Difference { since: 40, what: Older::WantsBesideVm("capability_restriction_config") },
 ];
 
@@ -68,6 +71,11 @@ pub fn arguments(version: &str) -> Vec<OsString> {
 /// Whether a minor version has a function that filters may call.
 pub fn has_foreign_function(minor: u32, name: &str) -> bool {
     !before(minor).any(|older| matches!(older, Older::LacksForeignFunction(lacks) if *lacks == name))
+}
+
+/// Whether a minor version tells a filter why the connection for its callout was refused.
+pub fn tells_why_refused(minor: u32) -> bool {
+    before(minor).any(|older| matches!(older, Older::TellsWhyRefused))
 }
 
 /// Changes a bootstrap to what a version understands.
@@ -141,6 +149,7 @@ mod tests {
     fn a_function_is_there_from_its_version_on() {
         assert!(has_foreign_function(37, "sign") && has_foreign_function(36, "compress"));
         assert!(!has_foreign_function(36, "sign"));
+        assert!(tells_why_refused(37) && !tells_why_refused(38));
     }
 
     #[test]

@@ -7,13 +7,17 @@
 //! 3. The answer goes to the root context of the VM that called, also when the stream is gone.
 //! 4. Tokens count by VM: 4, 8, … for HTTP.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::{
+    World,
     pairs::{Pairs, serialise},
     status::Status,
 };
-use crate::scenario::{Act, CalloutAnswer, Trouble, grpc::Line};
+use crate::{
+    envoy::versions,
+    scenario::{Act, CalloutAnswer, Trouble, grpc::Line},
+};
 
 /// What a token stands for, which its two low bits tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -102,24 +106,16 @@ pub struct Callouts {
 
 const MILLISECOND: u64 = 1_000_000;
 
-impl Callouts {
-    /// Makes a call and gives its token.
-    pub fn http(
-        &mut self,
-        clusters: &BTreeMap<String, Vec<CalloutAnswer>>,
-        now: u64,
-        vm: u32,
-        cluster: &str,
-        headers: &Pairs,
-        timeout_ms: u32,
-    ) -> Result<u32, Status> {
-        let answers = clusters.get(cluster).ok_or(Status::BadArgument)?;
+impl World {
+    /// Makes an HTTP call and gives its token.
+    pub fn http(&mut self, vm: u32, cluster: &str, headers: &Pairs, timeout_ms: u32) -> Result<u32, Status> {
+        let answers = self.given.clusters.get(cluster).ok_or(Status::BadArgument)?;
         let has = |wanted: &[u8]| headers.iter().any(|(name, _)| name == wanted);
         if !(has(b":method") && has(b":path") && has(b":authority")) {
             return Err(Status::BadArgument);
         }
-        let answer = self.answer(answers, cluster);
-        let made = self.made.entry(vm).or_default();
+        let answer = self.callouts.answer(answers, cluster);
+        let made = self.callouts.made.entry(vm).or_default();
         // A call that fails at once has used its token up.
         *made += 1;
         let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
@@ -130,17 +126,19 @@ impl Callouts {
         let (after, answered) = match answer.trouble {
             Some(Trouble::Silence) => (None, Answer::default()),
             _ if answer.grpc.is_some() => by_grpc(&answer.acts()),
-            _ => (Some(answer.after.0), answered(answer)),
+            _ => (Some(answer.after.0), answered(answer, self.envoy)),
         };
         let (after, answer) = match after {
             Some(after) if timeout == 0 || after < timeout => (after, answered),
             None if timeout == 0 => return Ok(token),
             _ => (timeout, plain("504", "upstream request timeout")),
         };
-        self.pending.push(Pending { vm, token, due: now.saturating_add(after), answer });
+        self.callouts.pending.push(Pending { vm, token, due: self.clock.now().saturating_add(after), answer });
         Ok(token)
     }
+}
 
+impl Callouts {
     /// What a cluster answers to its next call; the last answer is given to every further one.
     pub fn answer<'a>(&mut self, answers: &'a [CalloutAnswer], cluster: &str) -> Option<&'a CalloutAnswer> {
         let received = self.received.entry(cluster.to_owned()).or_default();
@@ -167,10 +165,10 @@ impl Callouts {
     }
 }
 
-fn answered(answer: &CalloutAnswer) -> Answer {
+fn answered(answer: &CalloutAnswer, envoy: u32) -> Answer {
     let lines = |lines: &crate::scenario::HeaderLines| super::wire::lines(lines);
     match answer.trouble {
-        Some(Trouble::Refused) => broken("remote connection failure"),
+        Some(Trouble::Refused) => plain("503", refused(envoy)),
         Some(Trouble::Reset) => broken("connection termination"),
         Some(Trouble::ResetAfterHeaders) => Answer { status: Some((11, "reset".into())), ..Answer::default() },
         _ => {
@@ -221,6 +219,16 @@ fn by_grpc(acts: &[Act]) -> (Option<u64>, Answer) {
 
 fn pairs(lines: &[Line]) -> Pairs {
     lines.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone())).collect()
+}
+
+/// What Envoy says of a connection that was refused.
+pub fn refused(envoy: u32) -> &'static str {
+    if versions::tells_why_refused(envoy) {
+        "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
+         transport failure reason: delayed connect error: Connection refused"
+    } else {
+        "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+    }
 }
 
 fn broken(reason: &str) -> Answer {

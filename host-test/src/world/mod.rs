@@ -8,6 +8,7 @@
 
 pub mod body;
 pub mod callouts;
+pub mod cel;
 pub mod clock;
 pub mod exchange;
 pub mod filter_state;

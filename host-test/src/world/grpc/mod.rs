@@ -18,7 +18,13 @@ use self::{
     service::{Brings, Service, Why},
     target::Target,
 };
-use super::{World, callouts::Kind, logs::Level, pairs::Pairs, status::Status};
+use super::{
+    World,
+    callouts::{self, Kind},
+    logs::Level,
+    pairs::Pairs,
+    status::Status,
+};
 use crate::scenario::Trouble;
 
 /// What a filter is told of a call.
@@ -162,7 +168,7 @@ impl World {
             service.said(Some(message), true);
         }
         if refused {
-            let told = client.hear(service.broken(Why::Refused));
+            let told = client.hear(service.broken(Why::Refused(callouts::refused(self.envoy))));
             self.grpc.ready.extend(told.into_iter().map(|event| (asked.vm, token, event)));
         }
         let deadline = (timeout > 0).then(|| now.saturating_add(u64::from(timeout) * MILLISECOND));

@@ -14,7 +14,7 @@ use crate::{
 /// Why an answer breaks off, in the words of Envoy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Why {
-    Refused,
+    Refused(&'static str),
     Reset,
     /// The connection ended.
     Ended,
@@ -110,10 +110,7 @@ impl Service {
     /// What is heard of an answer that breaks off.
     pub fn broken(&self, why: Why) -> Heard {
         let (text, reason) = match why {
-            Why::Refused => (
-                "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
-                "remote_connection_failure|delayed_connect_error:_Connection_refused",
-            ),
+            Why::Refused(text) => (text, "remote_connection_failure|delayed_connect_error:_Connection_refused"),
             Why::Reset => (
                 "upstream connect error or disconnect/reset before headers. reset reason: remote reset",
                 "remote_reset",
