@@ -8,8 +8,8 @@
 //! 4. `clear_route_cache` is told OK wherever it is called.
 //! 5. `expr_create` takes an expression of CEL ([`super::cel`]); `expr_evaluate` gives its value, in the bytes
 //!    that a property has; `expr_delete` forgets it, whether it was there or not. What this host's CEL
-//!    doesn't have, and the signatures of `sign` and `verify_signature`, are not played: the log says
-//!    so, and the answer is that to a bad argument.
+//!    doesn't have, and the keys of `sign` and `verify_signature` ([`super::signatures`]), are not played: the
+//!    log says so, and the answer is that to a bad argument.
 
 use std::{
     collections::BTreeMap,
@@ -24,6 +24,7 @@ use super::{
     exchange::Exchange,
     logs::Level,
     protobuf,
+    signatures::Asked,
     status::Status,
     value::Value,
 };
@@ -113,10 +114,11 @@ impl World {
                 Ok(Vec::new())
             }
             Function::Sign | Function::VerifySignature => {
-                if !argument.is_empty() && protobuf::fields(argument).is_some() {
+                let asked = if function == Function::Sign { Asked::Sign } else { Asked::Verify };
+                asked.refusal(argument, self.envoy)?.ok_or_else(|| {
                     self.unplayed("signatures are");
-                }
-                Err(Status::BadArgument)
+                    Status::BadArgument
+                })
             }
             Function::ExprCreate => {
                 let text = std::str::from_utf8(argument).map_err(|_| Status::BadArgument)?;

@@ -27,6 +27,7 @@ pub mod proxy;
 pub mod queues;
 pub mod random;
 pub mod reply;
+pub mod signatures;
 pub mod status;
 pub mod store;
 pub mod stream;
