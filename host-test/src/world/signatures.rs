@@ -41,7 +41,7 @@ impl Asked {
         let mut result = Vec::new();
         if !HASHES.contains(&hash.to_ascii_lowercase().as_str()) {
             protobuf::bytes(&mut result, error, format!("{hash} is not supported.").as_bytes());
-        } else if !der.starts_with(&[0x30]) && !(knows_pem && pem.starts_with(b"-----BEGIN ")) {
+        } else if !(der.starts_with(&[0x30]) || knows_pem && pem.starts_with(b"-----BEGIN ")) {
             let text = if self == Self::Sign { NO_SIGNING_KEY } else { NO_VERIFYING_KEY };
             protobuf::bytes(&mut result, error, text.as_bytes());
         } else {
