@@ -95,8 +95,12 @@ impl<'a> Call<'a> {
         let running = std::mem::replace(&mut guest.context, ROOT);
         let effective = guest.effective.take();
         self.world(|world| world.trace.called(callback, &arguments));
-        function.call(&mut self.caller, arguments)?;
-        self.world(|world| world.trace.returned(callback, &()));
+        let called = function.call(&mut self.caller, arguments);
+        match called {
+            Ok(()) => self.world(|world| world.trace.returned(callback, &())),
+            // The running callback goes on; only then has the VM ended.
+            Err(error) => drop(self.guest().trapped.get_or_insert((callback.to_owned(), error))),
+        }
         let guest = self.guest();
         (guest.context, guest.effective) = (running, effective);
         Ok(())

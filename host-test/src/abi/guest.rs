@@ -43,6 +43,8 @@ pub struct Guest {
     pub grpc: Option<Event>,
     /// What `proxy_get_status` tells.
     pub status: (u32, Vec<u8>),
+    /// A callback within a call that trapped.
+    pub trapped: Option<(String, wasmtime::Error)>,
     /// How often each call was made.
     pub calls: BTreeMap<&'static str, u64>,
     /// What the running callback used of the host.
@@ -71,6 +73,7 @@ impl Guest {
             answer: None,
             grpc: None,
             status: (0, Vec::new()),
+            trapped: None,
             calls: BTreeMap::new(),
             budget: Budget::default(),
             scratch: BTreeMap::new(),

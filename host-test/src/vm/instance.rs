@@ -26,6 +26,8 @@ pub struct Instance {
     limits: Limits,
     fuel: u64,
     next: u32,
+    /// A trap behind a callback that had returned.
+    failed: Option<Trap>,
 }
 
 impl Instance {
@@ -49,7 +51,7 @@ impl Instance {
             .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
         store.data_mut().memory = Some(memory);
         store.data_mut().allocator = allocator;
-        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1 };
+        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1, failed: None };
         vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
         let (on_start, on_configure) = (world.borrow().vm_configuration.len(), plugin.configuration.len());
         vm.store.data_mut().stage = Stage::Serving;
@@ -102,7 +104,12 @@ impl Instance {
         match answer {
             Ok(answer) => {
                 world.borrow_mut().trace.returned(callback, &answer);
-                self.deferred()?;
+                if let Some((within, error)) = self.store.data_mut().trapped.take() {
+                    let message = told(&error, self.limits);
+                    world.borrow_mut().trace.trapped(&within, &message);
+                    return Err(Trap { callback: within, message });
+                }
+                self.deferred();
                 Ok(Some(answer))
             }
             Err(error) => {
@@ -116,12 +123,12 @@ impl Instance {
 
 impl Instance {
     /// What a callback left to be told once it has returned.
-    fn deferred(&mut self) -> Result<(), Trap> {
+    fn deferred(&mut self) {
         let (world, vm) = (Shared::clone(&self.store.data().world), self.vm());
-        loop {
+        while self.failed.is_none() {
             let next = world.borrow_mut().grpc.take_deferred(vm);
-            let Some((token, event)) = next else { return Ok(()) };
-            self.grpc(token, event)?;
+            let Some((token, event)) = next else { return };
+            self.failed = self.grpc(token, event).err();
         }
     }
 }
@@ -199,6 +206,10 @@ impl Filter for Instance {
         // The code stays for later answers, the text doesn't.
         guest.status.1.clear();
         returned
+    }
+
+    fn failed(&mut self) -> Option<Trap> {
+        self.failed.take()
     }
 
     fn grpc(&mut self, token: u32, event: Event) -> Result<(), Trap> {

@@ -21,6 +21,7 @@ use self::{
 use super::{
     World,
     callouts::{self, Kind},
+    headers::{Headers, Inline},
     logs::Level,
     pairs::Pairs,
     status::Status,
@@ -181,20 +182,19 @@ impl World {
 
 /// The head of a call as the service gets it.
 fn head(authority: &str, path: Vec<u8>, timeout: u32, single: bool, metadata: Pairs) -> Pairs {
-    let line = |name: &str, value: &[u8]| (name.as_bytes().to_vec(), value.to_vec());
-    let mut lines = vec![
-        line(":method", b"POST"),
-        line(":scheme", b"http"),
-        line(":path", &path),
-        line(":authority", authority.as_bytes()),
-        line("te", b"trailers"),
-    ];
+    // Metadata is added to it: to a line that there is one of, behind a comma.
+    let mut head = Headers::new(Inline::Request);
+    head.add(b":method", b"POST");
+    head.add(b":scheme", b"http");
+    head.add(b":path", &path);
+    head.add(b":authority", authority.as_bytes());
+    head.add(b"te", b"trailers");
     if single {
-        lines.push(line("grpc-timeout", format!("{timeout}m").as_bytes()));
+        head.add(b"grpc-timeout", format!("{timeout}m").as_bytes());
     }
-    lines.push(line("content-type", b"application/grpc"));
-    lines.extend(metadata.into_iter().map(|(name, value)| (name.to_ascii_lowercase(), value)));
-    lines
+    head.add(b"content-type", b"application/grpc");
+    metadata.iter().for_each(|(name, value)| head.add(name, value));
+    head.lines().to_vec()
 }
 
 impl Calls {

@@ -161,7 +161,10 @@ impl Proxy {
             None => Some(&mut self.main),
         };
         let Some(slots) = slots else { return };
-        let returned = slots.get_mut(place).and_then(|slot| slot.vm.as_mut()).map(|filter| callback(filter.as_mut()));
+        let returned = slots.get_mut(place).and_then(|slot| slot.vm.as_mut()).map(|filter| {
+            callback(filter.as_mut())?;
+            filter.failed().map_or(Ok(()), Err)
+        });
         self.open.values_mut().filter(own).for_each(|open| open.stream.reclaim_from(vm));
         if let Some(Err(trap)) = returned {
             slots.iter_mut().skip(place).take(1).for_each(|slot| slot.trapped(&self.world, &trap));

@@ -33,6 +33,10 @@ pub trait Filter {
     fn grpc(&mut self, _token: u32, _event: Event) -> Result<(), Trap> {
         Ok(())
     }
+    /// A trap behind the last callback, whose answer holds.
+    fn failed(&mut self) -> Option<Trap> {
+        None
+    }
     /// What was used since the last call.
     fn take_counts(&mut self) -> Counts {
         Counts::default()
