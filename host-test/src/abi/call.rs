@@ -2,9 +2,12 @@
 
 use std::{cell::RefCell, rc::Rc};
 
-use wasmtime::{Caller, Memory};
+use wasmtime::{Caller, Extern, Memory};
 
-use super::{guest::Guest, restricted};
+use super::{
+    guest::{Guest, ROOT},
+    restricted,
+};
 use crate::world::{Exchange, Status, World};
 
 /// How a call ends when not with OK.
@@ -82,6 +85,25 @@ impl<'a> Call<'a> {
     pub fn noting(caller: Caller<'a, Guest>, arguments: &[i64]) -> Caller<'a, Guest> {
         caller.data().world.borrow_mut().trace.note(arguments);
         caller
+    }
+
+    /// Runs a callback of the root context before the call returns, and gives the running one its place back.
+    pub fn call_back(&mut self, callback: &str, arguments: (u32, u32, u32)) -> Answer {
+        let Some(function) = self.caller.get_export(callback).and_then(Extern::into_func) else { return Ok(()) };
+        let function = function.typed::<(u32, u32, u32), ()>(&self.caller)?;
+        let guest = self.guest();
+        let running = std::mem::replace(&mut guest.context, ROOT);
+        let effective = guest.effective.take();
+        self.world(|world| world.trace.called(callback, &arguments));
+        let called = function.call(&mut self.caller, arguments);
+        match called {
+            Ok(()) => self.world(|world| world.trace.returned(callback, &(), 0)),
+            // The running callback goes on; only then has the VM ended.
+            Err(error) => drop(self.guest().trapped.get_or_insert((callback.to_owned(), error))),
+        }
+        let guest = self.guest();
+        (guest.context, guest.effective) = (running, effective);
+        Ok(())
     }
 
     pub fn guest(&mut self) -> &mut Guest {

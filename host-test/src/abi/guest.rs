@@ -5,7 +5,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
 use super::{budget::Budget, restricted::Doing};
-use crate::world::{Exchange, Plugin, Shared, callouts::Answer, foreign::Foreign, metrics::Defined};
+use crate::world::{Exchange, Plugin, Shared, callouts::Answer, foreign::Foreign, grpc::Event, metrics::Defined};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,13 +39,19 @@ pub struct Guest {
     pub effective: Option<u32>,
     /// The answer to a callout, while its callback runs.
     pub answer: Option<Answer>,
+    /// What a gRPC call brings, while its callback runs.
+    pub grpc: Option<Event>,
     /// What `proxy_get_status` tells.
-    pub status: (u32, String),
+    pub status: (u32, Vec<u8>),
+    /// A callback within a call that trapped.
+    pub trapped: Option<(String, wasmtime::Error)>,
     /// How often each call was made.
     pub calls: BTreeMap<&'static str, u64>,
     /// What the running callback used of the host.
     pub budget: Budget,
     scratch: BTreeMap<u32, Vec<u8>>,
+    /// The token of the last question to DNS; Envoy's first is 2.
+    dns: u32,
 }
 
 impl Guest {
@@ -65,10 +71,13 @@ impl Guest {
             context: ROOT,
             effective: None,
             answer: None,
-            status: (0, String::new()),
+            grpc: None,
+            status: (0, Vec::new()),
+            trapped: None,
             calls: BTreeMap::new(),
             budget: Budget::default(),
             scratch: BTreeMap::new(),
+            dns: 1,
         }
     }
 
@@ -89,6 +98,33 @@ impl Guest {
 
     pub fn keep_scratch(&mut self, bytes: Vec<u8>) {
         self.scratch.insert(self.effective.unwrap_or(self.context), bytes);
+    }
+
+    /// An answer of DNS is handed to the root context; its token.
+    pub fn begin_dns(&mut self, answer: Vec<u8>) -> u32 {
+        self.scratch.insert(ROOT, answer);
+        self.dns = self.dns.wrapping_add(1);
+        self.dns
+    }
+
+    pub fn end_dns(&mut self) {
+        self.scratch.remove(&ROOT);
+    }
+
+    /// A callback of a gRPC call begins.
+    pub fn begin_grpc(&mut self, event: Event) {
+        if let Event::Close(code, text) = &event {
+            self.status = (*code, text.clone());
+        }
+        self.grpc = Some(event);
+    }
+
+    /// It has ended. A code stays for later answers, the text doesn't.
+    pub fn end_grpc(&mut self, close: bool) {
+        self.grpc = None;
+        if close {
+            self.status.1.clear();
+        }
     }
 
     /// The stream whose context is in effect; `None` for the root context.

@@ -1,7 +1,8 @@
-//! The clusters that filters call: a server for each, which answers as the scenario declares.
+//! The clusters that filters call: a server for each, which answers as the scenario declares. A cluster with
+//! a gRPC service speaks HTTP/2 (`grpc`).
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     sync::{Arc, atomic::Ordering},
 };
@@ -16,6 +17,7 @@ use tokio::{
 
 use super::{
     flight::Events,
+    grpc,
     wire::{Outgoing, Pace, http1},
 };
 use crate::{
@@ -27,6 +29,8 @@ use crate::{
 pub struct Callouts {
     /// Each cluster with the port of its host, or without a host.
     ports: BTreeMap<String, Option<u16>>,
+    /// The clusters that speak HTTP/2.
+    http2: BTreeSet<String>,
     serving: Vec<JoinHandle<()>>,
 }
 
@@ -37,12 +41,19 @@ impl Callouts {
     /// `events` grows with whatever a call does at its server.
     pub async fn start(clusters: &BTreeMap<String, Vec<CalloutAnswer>>, events: &Events) -> io::Result<Self> {
         let (mut ports, mut serving) = (BTreeMap::new(), Vec::new());
+        let speaks_http2 = |answers: &[CalloutAnswer]| answers.iter().any(|answer| answer.grpc.is_some());
+        let http2 = clusters.iter().filter(|(_, answers)| speaks_http2(answers)).map(|(name, _)| name.clone());
+        let http2: BTreeSet<String> = http2.collect();
         for (name, answers) in clusters {
             let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
             let port = listener.local_addr()?.port();
             let port = match answers.first().and_then(|answer| answer.trouble) {
                 Some(Trouble::NoHost) => None,
                 Some(Trouble::Refused) => Some(NOBODY),
+                _ if http2.contains(name) => {
+                    serving.push(tokio::spawn(grpc::serve(listener, answers.clone(), Events::clone(events))));
+                    Some(port)
+                }
                 _ => {
                     serving.push(tokio::spawn(serve(listener, answers.clone(), Events::clone(events))));
                     Some(port)
@@ -50,7 +61,7 @@ impl Callouts {
             };
             ports.insert(name.clone(), port);
         }
-        Ok(Self { ports, serving })
+        Ok(Self { ports, http2, serving })
     }
 
     /// The clusters of Envoy's configuration.
@@ -60,11 +71,16 @@ impl Callouts {
                 json!({ "endpoint": { "address": { "socket_address": { "address": "127.0.0.1", "port_value": port } } } })
             };
             let hosts: Vec<Value> = port.iter().map(host).collect();
+            let protocol = if self.http2.contains(name) { "http2_protocol_options" } else { "http_protocol_options" };
             json!({
                 "name": name,
                 "type": "STATIC",
                 "connect_timeout": "2s",
                 "load_assignment": { "cluster_name": name, "endpoints": [{ "lb_endpoints": hosts }] },
+                "typed_extension_protocol_options": { "envoy.extensions.upstreams.http.v3.HttpProtocolOptions": {
+                    "@type": "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions",
+                    "explicit_http_config": { protocol: {} },
+                } },
             })
         });
         clusters.collect()

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod edge;
 pub mod find;
 mod flight;
+mod grpc;
 pub mod process;
 pub mod replay;
 pub mod upstream;

@@ -32,6 +32,8 @@ enum Older {
     LacksImports(&'static [&'static str]),
     /// Answers NOT_FOUND where a filter calls this function.
     LacksForeignFunction(&'static str),
+    /// Tells the filter why a connection to a cluster was refused.
+    TellsWhyRefused,
 }
 
 const DIFFERENCES: &[Difference] = &[
@@ -39,6 +41,7 @@ const DIFFERENCES: &[Difference] = &[
     Difference { since: 37, what: Older::Lacks(&["--file-flush-min-size-kb", "0"]) },
     Difference { since: 37, what: Older::LacksForeignFunction("sign") },
     Difference { since: 38, what: Older::LacksImports(WASI_SINCE_1_38) },
+    Difference { since: 38, what: Older::TellsWhyRefused },
     Difference { since: 40, what: Older::WantsBesideVm("capability_restriction_config") },
 ];
 
@@ -114,6 +117,11 @@ pub fn lacking_import<'a>(version: &str, imports: &'a BTreeSet<String>) -> Optio
     imports.iter().map(String::as_str).find(|name| lacks(name))
 }
 
+/// Whether a minor version tells a filter why the connection for its callout was refused.
+pub fn tells_why_refused(minor: u32) -> bool {
+    before(minor).any(|older| matches!(older, Older::TellsWhyRefused))
+}
+
 /// Changes a bootstrap to what a version understands.
 pub fn suit(bootstrap: &mut Value, version: &str) {
     for older in older(version) {
@@ -185,6 +193,7 @@ mod tests {
     fn a_function_is_there_from_its_version_on() {
         assert!(has_foreign_function(37, "sign") && has_foreign_function(36, "compress"));
         assert!(!has_foreign_function(36, "sign"));
+        assert!(tells_why_refused(37) && !tells_why_refused(38));
     }
 
     #[test]

@@ -1,9 +1,11 @@
 //! What a cluster answers to a filter's call.
+//!
+//! A cluster with one answer of a gRPC service speaks HTTP/2, every other HTTP/1.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{bytes::Bytes, headers::HeaderLines, span::Span};
+use super::{bytes::Bytes, grpc::GrpcAct, headers::HeaderLines, span::Span};
 
 /// One answer. Default: 200 without a body, at once.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -17,6 +19,8 @@ pub struct CalloutAnswer {
     pub after: Span,
     /// What goes wrong instead of an answer.
     pub trouble: Option<Trouble>,
+    /// What a gRPC service does, step by step, instead of giving the answer above.
+    pub grpc: Option<Vec<GrpcAct>>,
 }
 
 impl Default for CalloutAnswer {
@@ -28,6 +32,7 @@ impl Default for CalloutAnswer {
             trailers: HeaderLines::default(),
             after: Span::default(),
             trouble: None,
+            grpc: None,
         }
     }
 }

@@ -5,6 +5,7 @@ pub mod bytes;
 pub mod callout;
 pub mod expect;
 pub mod filter;
+pub mod grpc;
 pub mod headers;
 pub mod load;
 pub mod module;
@@ -27,6 +28,7 @@ pub use self::{
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
     filter::Filter,
+    grpc::{Act, GrpcAct},
     headers::HeaderLines,
     load::{folders, load, load_folder, parse},
     module::Module,

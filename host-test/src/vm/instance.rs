@@ -13,6 +13,7 @@ use crate::{
     world::{
         Plugin, Shared, Side,
         callouts::Answer,
+        grpc::Event,
         stream::{Filter, Trap},
         trace::Numbers,
     },
@@ -25,6 +26,8 @@ pub struct Instance {
     limits: Limits,
     fuel: u64,
     next: u32,
+    /// A trap behind a callback that had returned.
+    failed: Option<Trap>,
 }
 
 impl Instance {
@@ -48,7 +51,7 @@ impl Instance {
             .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
         store.data_mut().memory = Some(memory);
         store.data_mut().allocator = allocator;
-        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1 };
+        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1, failed: None };
         vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
         let (on_start, on_configure) = (world.borrow().vm_configuration.len(), plugin.configuration.len());
         vm.store.data_mut().stage = Stage::Serving;
@@ -102,6 +105,12 @@ impl Instance {
         match answer {
             Ok(answer) => {
                 world.borrow_mut().trace.returned(callback, &answer, fuel);
+                if let Some((within, error)) = self.store.data_mut().trapped.take() {
+                    let message = told(&error, self.limits);
+                    world.borrow_mut().trace.trapped(&within, &message);
+                    return Err(Trap { callback: within, message });
+                }
+                self.deferred();
                 Ok(Some(answer))
             }
             Err(error) => {
@@ -109,6 +118,18 @@ impl Instance {
                 world.borrow_mut().trace.trapped(callback, &message);
                 Err(trap(message))
             }
+        }
+    }
+}
+
+impl Instance {
+    /// What a callback left to be told once it has returned.
+    fn deferred(&mut self) {
+        let (world, vm) = (Shared::clone(&self.store.data().world), self.vm());
+        while self.failed.is_none() {
+            let next = world.borrow_mut().grpc.take_deferred(vm);
+            let Some((token, event)) = next else { return };
+            self.failed = self.grpc(token, event).err();
         }
     }
 }
@@ -175,8 +196,8 @@ impl Filter for Instance {
         let (headers, body, trailers) =
             (size(answer.headers.len()), size(answer.body.len()), size(answer.trailers.len()));
         let guest = self.store.data_mut();
-        if let Some(status) = &answer.status {
-            guest.status.clone_from(status);
+        if let Some((code, text)) = &answer.status {
+            guest.status = (*code, text.clone().into_bytes());
         }
         guest.answer = Some(answer);
         let arguments = (ROOT, token, headers, body, trailers);
@@ -185,6 +206,22 @@ impl Filter for Instance {
         guest.answer = None;
         // The code stays for later answers, the text doesn't.
         guest.status.1.clear();
+        returned
+    }
+
+    fn failed(&mut self) -> Option<Trap> {
+        self.failed.take()
+    }
+
+    fn grpc(&mut self, token: u32, event: Event) -> Result<(), Trap> {
+        let (callback, number) = event.callback();
+        let close = matches!(event, Event::Close(..));
+        self.store.data_mut().begin_grpc(event);
+        let returned = self.call::<_, ()>(ROOT, callback, (ROOT, token, number)).map(drop);
+        let guest = self.store.data_mut();
+        guest.end_grpc(close);
+        let (world, vm) = (Shared::clone(&guest.world), guest.vm);
+        world.borrow_mut().grpc.told(vm, token, close);
         returned
     }
 

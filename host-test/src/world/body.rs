@@ -74,17 +74,21 @@ impl Exchange {
 
     pub fn set_buffer(&mut self, number: u32, start: u32, length: u32, data: &[u8]) -> Result<(), Status> {
         let side = writable(number, false)?;
-        let body = self.half_mut(side).body.as_mut().ok_or(Status::BadArgument)?;
-        if start == 0 {
-            let dropped = body.len().min(length as usize);
-            body.splice(..dropped, data.iter().copied());
-        } else if start as usize >= body.len() {
-            body.extend_from_slice(data);
-        } else {
-            return Err(Status::BadArgument);
-        }
-        Ok(())
+        write(self.half_mut(side).body.as_mut().ok_or(Status::BadArgument)?, start, length, data)
     }
+}
+
+/// Writes into a buffer that is in hand.
+pub fn write(body: &mut Vec<u8>, start: u32, length: u32, data: &[u8]) -> Result<(), Status> {
+    if start == 0 {
+        let dropped = body.len().min(length as usize);
+        body.splice(..dropped, data.iter().copied());
+    } else if start as usize >= body.len() {
+        body.extend_from_slice(data);
+    } else {
+        return Err(Status::BadArgument);
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -7,13 +7,17 @@
 //! 3. The answer goes to the root context of the VM that called, also when the stream is gone.
 //! 4. Tokens count by VM: 4, 8, … for HTTP.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use super::{
-    pairs::{self, Pairs},
+    World,
+    pairs::{Pairs, serialise},
     status::Status,
 };
-use crate::scenario::{CalloutAnswer, Trouble};
+use crate::{
+    envoy::versions,
+    scenario::{Act, CalloutAnswer, Trouble, grpc::Line},
+};
 
 /// What a token stands for, which its two low bits tell.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,7 +81,7 @@ impl Answer {
         if lines.is_empty() {
             return Vec::new();
         }
-        pairs::serialise(lines.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
+        serialise(lines.iter().map(|(name, value)| (name.as_slice(), value.as_slice())))
     }
 }
 
@@ -102,27 +106,16 @@ pub struct Callouts {
 
 const MILLISECOND: u64 = 1_000_000;
 
-impl Callouts {
-    /// Makes a call and gives its token.
-    pub fn http(
-        &mut self,
-        clusters: &BTreeMap<String, Vec<CalloutAnswer>>,
-        now: u64,
-        vm: u32,
-        cluster: &str,
-        headers: &Pairs,
-        timeout_ms: u32,
-    ) -> Result<u32, Status> {
-        let answers = clusters.get(cluster).ok_or(Status::BadArgument)?;
+impl World {
+    /// Makes an HTTP call and gives its token.
+    pub fn http(&mut self, vm: u32, cluster: &str, headers: &Pairs, timeout_ms: u32) -> Result<u32, Status> {
+        let answers = self.given.clusters.get(cluster).ok_or(Status::BadArgument)?;
         let has = |wanted: &[u8]| headers.iter().any(|(name, _)| name == wanted);
         if !(has(b":method") && has(b":path") && has(b":authority")) {
             return Err(Status::BadArgument);
         }
-        let received = self.received.entry(cluster.to_owned()).or_default();
-        // The last answer is given to every further call.
-        let answer = answers.get(*received).or(answers.last());
-        *received += 1;
-        let made = self.made.entry(vm).or_default();
+        let answer = self.callouts.answer(answers, cluster);
+        let made = self.callouts.made.entry(vm).or_default();
         // A call that fails at once has used its token up.
         *made += 1;
         let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
@@ -130,17 +123,28 @@ impl Callouts {
         };
         let token = *made * 4;
         let timeout = u64::from(timeout_ms) * MILLISECOND;
-        let after = match answer.trouble {
-            Some(Trouble::Silence) => None,
-            _ => Some(answer.after.0),
+        let (after, answered) = match answer.trouble {
+            Some(Trouble::Silence) => (None, Answer::default()),
+            _ if answer.grpc.is_some() => by_grpc(&answer.acts()),
+            _ => (Some(answer.after.0), answered(answer, self.envoy)),
         };
         let (after, answer) = match after {
-            Some(after) if timeout == 0 || after < timeout => (after, answered(answer)),
+            Some(after) if timeout == 0 || after < timeout => (after, answered),
             None if timeout == 0 => return Ok(token),
             _ => (timeout, plain("504", "upstream request timeout")),
         };
-        self.pending.push(Pending { vm, token, due: now.saturating_add(after), answer });
+        self.callouts.pending.push(Pending { vm, token, due: self.clock.now().saturating_add(after), answer });
         Ok(token)
+    }
+}
+
+impl Callouts {
+    /// What a cluster answers to its next call; the last answer is given to every further one.
+    pub fn answer<'a>(&mut self, answers: &'a [CalloutAnswer], cluster: &str) -> Option<&'a CalloutAnswer> {
+        let received = self.received.entry(cluster.to_owned()).or_default();
+        let answer = answers.get(*received).or(answers.last());
+        *received += 1;
+        answer
     }
 
     /// When the next answer comes.
@@ -161,17 +165,11 @@ impl Callouts {
     }
 }
 
-fn answered(answer: &CalloutAnswer) -> Answer {
+fn answered(answer: &CalloutAnswer, envoy: u32) -> Answer {
     let lines = |lines: &crate::scenario::HeaderLines| super::wire::lines(lines);
     match answer.trouble {
-        Some(Trouble::Refused) => plain(
-            "503",
-            "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure",
-        ),
-        Some(Trouble::Reset) => plain(
-            "503",
-            "upstream connect error or disconnect/reset before headers. reset reason: connection termination",
-        ),
+        Some(Trouble::Refused) => plain("503", refused(envoy)),
+        Some(Trouble::Reset) => broken("connection termination"),
         Some(Trouble::ResetAfterHeaders) => Answer { status: Some((11, "reset".into())), ..Answer::default() },
         _ => {
             let mut headers = vec![(b":status".to_vec(), answer.status.to_string().into_bytes())];
@@ -186,6 +184,55 @@ fn answered(answer: &CalloutAnswer) -> Answer {
             Answer { headers, body: answer.body.0.clone(), trailers: lines(&answer.trailers), status: None }
         }
     }
+}
+
+/// What a gRPC service answers to a plain call, and after how many nanoseconds, if ever. It hears no message.
+fn by_grpc(acts: &[Act]) -> (Option<u64>, Answer) {
+    let (mut after, mut answer, mut ended) = (0_u64, Answer::default(), false);
+    for act in acts {
+        match act {
+            Act::Wait(time) => after = after.saturating_add(*time),
+            Act::HalfClosed => {}
+            Act::Called(_) | Act::Receive(_) => break,
+            Act::Head(lines, ends) => {
+                answer.headers.extend(pairs(lines));
+                answer.headers.push((b"x-envoy-upstream-service-time".to_vec(), b"0".to_vec()));
+                ended = *ends;
+            }
+            Act::Data(piece, ends) => {
+                answer.body.extend(piece);
+                ended = *ends;
+            }
+            Act::Trailers(lines) => {
+                answer.trailers.extend(pairs(lines));
+                ended = true;
+            }
+            Act::Reset | Act::Disconnect if !answer.headers.is_empty() => {
+                return (Some(after), Answer { status: Some((11, "reset".into())), ..Answer::default() });
+            }
+            Act::Reset => return (Some(after), broken("remote reset")),
+            Act::Disconnect => return (Some(after), broken("connection termination")),
+        }
+    }
+    (ended.then_some(after), answer)
+}
+
+fn pairs(lines: &[Line]) -> Pairs {
+    lines.iter().map(|(name, value)| (name.clone().into_bytes(), value.clone())).collect()
+}
+
+/// What Envoy says of a connection that was refused.
+pub fn refused(envoy: u32) -> &'static str {
+    if versions::tells_why_refused(envoy) {
+        "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure, \
+         transport failure reason: delayed connect error: Connection refused"
+    } else {
+        "upstream connect error or disconnect/reset before headers. reset reason: remote connection failure"
+    }
+}
+
+fn broken(reason: &str) -> Answer {
+    plain("503", &format!("upstream connect error or disconnect/reset before headers. reset reason: {reason}"))
 }
 
 /// What Envoy itself answers.

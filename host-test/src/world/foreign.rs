@@ -6,10 +6,10 @@
 //!    Either may declare a name once.
 //! 3. `set_envoy_filter_state` sets state of the proxy's own, by names that the proxy knows.
 //! 4. `clear_route_cache` is told OK wherever it is called.
-//! 5. `expr_create` takes a path of attributes here (`request.headers['x-a']`); `expr_evaluate` reads it,
-//!    `expr_delete` forgets it, whether it was there or not. All other expressions of CEL, and the
-//!    signatures of `sign` and `verify_signature`, are not played: the log says so, and the answer is
-//!    that to a bad argument.
+//! 5. `expr_create` takes an expression of CEL ([`super::cel`]); `expr_evaluate` gives its value, in the bytes
+//!    that a property has; `expr_delete` forgets it, whether it was there or not. What this host's CEL
+//!    doesn't have, and the keys of `sign` and `verify_signature` ([`super::signatures`]), are not played: the
+//!    log says so, and the answer is that to a bad argument.
 
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,16 @@ use std::{
 
 use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
-use super::{Plugin, World, exchange::Exchange, logs::Level, protobuf, status::Status};
+use super::{
+    Plugin, World,
+    cel::{self, Expression, Refused},
+    exchange::Exchange,
+    logs::Level,
+    protobuf,
+    signatures::Asked,
+    status::Status,
+    value::Value,
+};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
@@ -57,8 +66,7 @@ impl Function {
 pub struct Foreign {
     /// What the root context declared, and whether read-only.
     declared: BTreeMap<Vec<u8>, bool>,
-    /// Paths of attributes, joined by NUL.
-    expressions: BTreeMap<u32, Vec<u8>>,
+    expressions: BTreeMap<u32, Expression>,
     next: u32,
 }
 
@@ -106,27 +114,36 @@ impl World {
                 Ok(Vec::new())
             }
             Function::Sign | Function::VerifySignature => {
-                if !argument.is_empty() && protobuf::fields(argument).is_some() {
+                let asked = if function == Function::Sign { Asked::Sign } else { Asked::Verify };
+                asked.refusal(argument, self.envoy)?.ok_or_else(|| {
                     self.unplayed("signatures are");
-                }
-                Err(Status::BadArgument)
+                    Status::BadArgument
+                })
             }
             Function::ExprCreate => {
                 let text = std::str::from_utf8(argument).map_err(|_| Status::BadArgument)?;
-                let Some(path) = attributes(text) else {
-                    self.unplayed(&format!("the expression `{text}` is"));
-                    return Err(Status::BadArgument);
+                let expression = match cel::parse(text) {
+                    Ok(expression) => expression,
+                    Err(Refused::Wrong) => return Err(Status::BadArgument),
+                    Err(Refused::Unplayed(what)) => {
+                        self.unplayed(&format!("{what} in the expression `{text}` is"));
+                        return Err(Status::BadArgument);
+                    }
                 };
                 let token = vm.next;
                 vm.next = vm.next.wrapping_add(1);
-                vm.expressions.insert(token, path);
+                vm.expressions.insert(token, expression);
                 Ok(token.to_le_bytes().to_vec())
             }
             Function::ExprEvaluate => {
-                let path = vm.expressions.get(&token(argument)?).ok_or(Status::NotFound)?;
-                // What isn't there is an error of the expression.
-                self.property(plugin, exchange.as_deref(), path)
-                    .map_err(|status| if status == Status::NotFound { Status::InternalFailure } else { status })
+                let expression = vm.expressions.get(&token(argument)?).ok_or(Status::NotFound)?;
+                let exchange = exchange.as_deref();
+                let attribute = |name: &str| self.attribute(plugin, exchange, name.as_bytes());
+                let value = match expression.path() {
+                    Some(path) => return self.property(plugin, exchange, &path).map_err(of_expression),
+                    None => expression.evaluate(&attribute).map_err(|_| Status::InternalFailure)?,
+                };
+                Value::from(value).encode()
             }
             Function::ExprDelete => {
                 vm.expressions.remove(&token(argument)?);
@@ -139,6 +156,11 @@ impl World {
         let text = format!("{what} not played by this host, and answered as a bad argument; Envoy plays them");
         self.logs.write(Level::Error, &text);
     }
+}
+
+/// What isn't there is an error of the expression.
+fn of_expression(status: Status) -> Status {
+    if status == Status::NotFound { Status::InternalFailure } else { status }
 }
 
 fn token(argument: &[u8]) -> Result<u32, Status> {
@@ -158,30 +180,6 @@ fn uncompress(bytes: &[u8]) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// `a.b['c']` as a path whose parts are joined by NUL.
-fn attributes(text: &str) -> Option<Vec<u8>> {
-    let mut parts: Vec<&str> = Vec::new();
-    let mut rest = text.trim();
-    while !rest.is_empty() {
-        let quoted = rest.strip_prefix("['").map(|rest| (rest, "']")).or(rest.strip_prefix("[\"").map(|r| (r, "\"]")));
-        if let Some((after, close)) = quoted.filter(|_| !parts.is_empty()) {
-            let (part, after) = after.split_once(close)?;
-            parts.push(part);
-            rest = after;
-            continue;
-        }
-        let name = if parts.is_empty() { rest } else { rest.strip_prefix('.')? };
-        let end = name.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(name.len());
-        let (part, after) = name.split_at_checked(end)?;
-        if part.is_empty() || part.starts_with(|c: char| c.is_ascii_digit()) {
-            return None;
-        }
-        parts.push(part);
-        rest = after;
-    }
-    (!parts.is_empty()).then(|| parts.join("\0").into_bytes())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,19 +195,10 @@ mod tests {
     }
 
     #[test]
-    fn a_path_of_attributes_is_told_from_other_expressions() {
-        assert_eq!(attributes("request.headers['x-a']").unwrap(), b"request\0headers\0x-a");
-        assert_eq!(attributes("plugin_name").unwrap(), b"plugin_name");
-        for other in ["", "1 + 1", "request.path ==", "a.", "['a']", "a['b", "'a'"] {
-            assert_eq!(attributes(other), None, "{other}");
-        }
-    }
-
-    #[test]
     fn what_this_host_does_not_play_is_said() {
         let (mut world, mut vm) = (World::default(), Foreign::default());
-        let answer = world.foreign(&Plugin::default(), &mut vm, None, Function::ExprCreate, b"1 + 1");
+        let answer = world.foreign(&Plugin::default(), &mut vm, None, Function::ExprCreate, b"int(1)");
         assert_eq!(answer, Err(Status::BadArgument));
-        assert!(world.logs.take()[0].contains("`1 + 1` is not played"));
+        assert!(world.logs.take()[0].contains("`int(1)` is not played"));
     }
 }

@@ -8,11 +8,13 @@
 
 pub mod body;
 pub mod callouts;
+pub mod cel;
 pub mod clock;
 pub mod codec;
 pub mod exchange;
 pub mod filter_state;
 pub mod foreign;
+pub mod grpc;
 pub mod head;
 pub mod headers;
 pub mod logs;
@@ -26,6 +28,7 @@ pub mod proxy;
 pub mod queues;
 pub mod random;
 pub mod reply;
+pub mod signatures;
 pub mod status;
 pub mod store;
 pub mod stream;
@@ -80,6 +83,7 @@ pub struct World {
     /// The plugin under test, which names its record.
     pub plugin: String,
     pub callouts: Callouts,
+    pub grpc: grpc::Calls,
     pub timers: Timers,
     /// The streams in flight by VM and context.
     pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
@@ -103,6 +107,7 @@ impl World {
     pub fn forget(&mut self, vm: u32) {
         self.timers.forget(vm);
         self.callouts.forget(vm);
+        self.grpc.forget(vm);
     }
 
     /// A number for a new VM.

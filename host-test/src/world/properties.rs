@@ -29,7 +29,7 @@ impl World {
         }
         let mut parts = path.split(|byte| *byte == 0);
         let first = parts.next().unwrap_or_default();
-        let mut value = self.root(plugin, exchange, first).ok_or(Status::NotFound)?;
+        let mut value = self.attribute(plugin, exchange, first).ok_or(Status::NotFound)?;
         for part in parts {
             value = value.field(part).ok_or(Status::NotFound)?;
         }
@@ -47,7 +47,8 @@ impl World {
         }
     }
 
-    fn root(&self, plugin: &Plugin, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
+    /// What the first part of a path stands for.
+    pub fn attribute(&self, plugin: &Plugin, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
         match name {
             b"plugin_name" => return Some(Value::text("portcullis")),
             b"plugin_root_id" => return Some(Value::text(&*plugin.root_id)),

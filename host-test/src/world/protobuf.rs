@@ -79,7 +79,8 @@ pub fn integer(number: &serde_json::Number) -> Option<f64> {
     (number.is_i64() || number.is_u64()).then(|| number.as_f64()).flatten()
 }
 
-fn bytes(out: &mut Vec<u8>, field: u64, content: &[u8]) {
+/// Adds a field of bytes.
+pub fn bytes(out: &mut Vec<u8>, field: u64, content: &[u8]) {
     tag(out, field, LENGTH);
     varint(out, content.len() as u64);
     out.extend_from_slice(content);

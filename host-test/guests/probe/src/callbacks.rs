@@ -92,4 +92,5 @@ silent! {
     proxy_on_grpc_receive, "grpc_receive"(token, size);
     proxy_on_grpc_receive_trailing_metadata, "grpc_receive_trailing_metadata"(token, count);
     proxy_on_grpc_close, "grpc_close"(token, code);
+    envoy_on_resolve_dns, "resolve_dns"(token, size);
 }

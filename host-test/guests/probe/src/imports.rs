@@ -75,6 +75,7 @@ imports! {
     proxy_close_stream(stream: u32);
     proxy_set_effective_context(context: u32);
     proxy_done();
+    envoy_resolve_dns(address: u32, address_size: u32, token: u32);
 }
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]

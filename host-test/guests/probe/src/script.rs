@@ -35,6 +35,8 @@ pub const STATEMENTS: &[(&str, usize, &str)] = &[
     ("http_call", 3, ""),
     // `SERVICE NAME METHOD MESSAGE TIMEOUT [NAME VALUE …]`, `SERVICE NAME METHOD [NAME VALUE …]`, `TOKEN MESSAGE END`, `TOKEN`.
     ("grpc_call", 5, ""), ("grpc_stream", 3, ""), ("grpc_send", 3, ""), ("grpc_cancel", 1, ""), ("grpc_close", 1, ""),
+    // `ADDRESS`, a call of Envoy's own.
+    ("envoy_resolve_dns", 1, "resolve_dns"),
     // `STATUS DETAILS BODY GRPC_STATUS [NAME VALUE …]`; `reply STATUS BODY [NAME VALUE …]`.
     ("send_local_response", 4, "local_response"), ("reply", 2, ""),
     ("continue_stream", 1, "continue"), ("close_stream", 1, "close"),
@@ -53,7 +55,7 @@ pub const CALLBACKS: &[&str] = &[
     "context_create", "vm_start", "configure", "tick", "queue_ready", "foreign_function",
     "request_headers", "request_body", "request_trailers", "request_metadata",
     "response_headers", "response_body", "response_trailers", "response_metadata",
-    "http_call_response",
+    "http_call_response", "resolve_dns",
     "grpc_receive_initial_metadata", "grpc_receive", "grpc_receive_trailing_metadata", "grpc_close",
     "log", "done", "delete",
 ];

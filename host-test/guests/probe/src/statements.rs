@@ -313,6 +313,7 @@ fn call(name: &str, a: Arguments<'_>) -> Result<Answer, Wrong> {
         "grpc_send" => Answer::Status(unsafe { proxy_grpc_send(a.small(0)?, p1, s1, a.small(2)?) }),
         "grpc_cancel" => Answer::Status(unsafe { proxy_grpc_cancel(a.small(0)?) }),
         "grpc_close" => Answer::Status(unsafe { proxy_grpc_close(a.small(0)?) }),
+        "envoy_resolve_dns" => plain(|token| unsafe { envoy_resolve_dns(p0, s0, token) }),
         "raw" => {
             let numbers = (1..a.0.len()).map(|index| a.number(index)).collect::<Result<Vec<_>, _>>()?;
             let name = String::from_utf8_lossy(a.bytes(0));

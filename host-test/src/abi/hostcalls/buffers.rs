@@ -5,7 +5,7 @@ use wasmtime::Linker;
 use super::calls;
 use crate::{
     abi::{Answer, Call, Guest, Stage},
-    world::body,
+    world::{body, grpc::Event},
 };
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -20,6 +20,13 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put_number(flags, 0)
         });
         proxy_set_buffer_bytes(|call, buffer: u32, start: u32, length: u32, data: u32, data_size: u32| {
+            if let (5, Some(Event::Message(_))) = (buffer, &call.guest().grpc) {
+                let data = call.bytes(data, data_size)?;
+                if let Some(Event::Message(message)) = &mut call.guest().grpc {
+                    body::write(message, start, length, &data)?;
+                }
+                return Ok(());
+            }
             body::writable(buffer, call.guest().stage == Stage::Configuring)?;
             let exchange = call.exchange()?;
             let data = call.bytes(data, data_size)?;
@@ -37,6 +44,9 @@ fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let guest = call.guest();
     if let (4, Some(answer)) = (buffer, &guest.answer) {
         return Ok(answer.body()?.to_vec());
+    }
+    if let (5, Some(Event::Message(message))) = (buffer, &guest.grpc) {
+        return Ok(message.clone());
     }
     let scratch = guest.scratch();
     let (exchange, configuring) = (guest.exchange(), guest.stage == Stage::Configuring);

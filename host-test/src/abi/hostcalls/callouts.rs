@@ -14,10 +14,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 call.bytes(body, body_size)?;
                 call.bytes(trailers, trailers_size)?;
                 let vm = call.guest().vm;
-                let made = call.world(|world| {
-                    let (cluster, now) = (String::from_utf8_lossy(&cluster), world.clock.now());
-                    world.callouts.http(&world.given.clusters, now, vm, &cluster, &headers, timeout)
-                });
+                let cluster = String::from_utf8_lossy(&cluster);
+                let made = call.world(|world| world.http(vm, &cluster, &headers, timeout));
                 // Written even where no call was made.
                 call.put_number(token, made.unwrap_or(0))?;
                 Ok(made.map(drop)?)

@@ -5,6 +5,7 @@ use wasmtime::Linker;
 use super::calls;
 use crate::{
     abi::{Guest, Stop},
+    envoy::versions,
     world::{Status, foreign::Function},
 };
 
@@ -13,7 +14,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_call_foreign_function(
             |call, name: u32, name_size: u32, argument: u32, argument_size: u32, value: u32, value_size: u32| {
                 let (name, argument) = (call.bytes(name, name_size)?, call.bytes(argument, argument_size)?);
-                let function = Function::named(&name).ok_or(Status::NotFound)?;
+                let envoy = call.world(|world| world.envoy);
+                let there = std::str::from_utf8(&name).is_ok_and(|name| versions::has_foreign_function(envoy, name));
+                let function = Function::named(&name).filter(|_| there).ok_or(Status::NotFound)?;
                 let exchange = call.guest().exchange();
                 let mut exchange = exchange.as_ref().map(|exchange| exchange.borrow_mut());
                 let guest = call.guest();

@@ -1,59 +1,65 @@
-//! gRPC calls, as far as they are played: one to a cluster that isn't there, and what is done with a token
-//! that no call has. A call that could be made is told in the log.
+//! gRPC calls.
 
 use wasmtime::Linker;
 
 use super::calls;
 use crate::{
-    abi::{Answer, Call, Guest},
-    world::{Status, callouts::Kind, logs::Level},
+    abi::{Answer, Call, Guest, guest::ROOT},
+    world::{grpc::Asked, pairs},
 };
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_grpc_call(
-            |call, cluster: u32, cluster_size: u32, _service: u32, _service_size: u32, _method: u32, _method_size: u32, _metadata: u32, _metadata_size: u32, _message: u32, _message_size: u32, _timeout: u32, token: u32| {
-                begin(call, cluster, cluster_size, token)
+            |call, target: u32, target_size: u32, service: u32, service_size: u32, method: u32, method_size: u32, metadata: u32, metadata_size: u32, message: u32, message_size: u32, timeout: u32, token: u32| {
+                let mut asked = asked(call, (target, target_size), (service, service_size), (method, method_size), (metadata, metadata_size))?;
+                asked.single = Some((call.bytes(message, message_size)?, timeout));
+                begin(call, asked, token)
             }
         );
         proxy_grpc_stream(
-            |call, cluster: u32, cluster_size: u32, _service: u32, _service_size: u32, _method: u32, _method_size: u32, _metadata: u32, _metadata_size: u32, token: u32| {
-                begin(call, cluster, cluster_size, token)
+            |call, target: u32, target_size: u32, service: u32, service_size: u32, method: u32, method_size: u32, metadata: u32, metadata_size: u32, token: u32| {
+                let asked = asked(call, (target, target_size), (service, service_size), (method, method_size), (metadata, metadata_size))?;
+                begin(call, asked, token)
             }
         );
-        proxy_grpc_send(|_call, token: u32, _message: u32, _message_size: u32, _end: u32| {
-            Err(match Kind::of(token) {
-                Kind::GrpcStream => Status::NotFound,
-                Kind::Http | Kind::GrpcCall | Kind::None => Status::BadArgument,
-            }
-            .into())
+        proxy_grpc_send(|call, token: u32, message: u32, message_size: u32, end: u32| {
+            let (message, vm) = (call.bytes(message, message_size)?, call.guest().vm);
+            Ok(call.world(|world| world.grpc.send(vm, token, message, end != 0))?)
         });
-        proxy_grpc_cancel(|_call, token: u32| end(token));
-        proxy_grpc_close(|_call, token: u32| end(token));
+        proxy_grpc_cancel(|call, token: u32| {
+            let vm = call.guest().vm;
+            Ok(call.world(|world| world.grpc.cancel(vm, token))?)
+        });
+        proxy_grpc_close(|call, token: u32| {
+            let vm = call.guest().vm;
+            Ok(call.world(|world| world.grpc.close(vm, token))?)
+        });
     }
     Ok(())
 }
 
-fn begin(call: &mut Call<'_>, cluster: u32, cluster_size: u32, token: u32) -> Answer {
-    let cluster = call.bytes(cluster, cluster_size)?;
-    let known = call.world(|world| {
-        let name = String::from_utf8_lossy(&cluster);
-        let known = world.given.clusters.contains_key(&*name);
-        if known {
-            let text = format!("gRPC calls to `{name}` are not played by this host; UNIMPLEMENTED is answered");
-            world.logs.write(Level::Error, &text);
-        }
-        known
-    });
-    call.put_number(token, 0)?;
-    Err(if known { Status::Unimplemented } else { Status::ParseFailure }.into())
+/// A pointer and a size.
+type Place = (u32, u32);
+
+fn asked(call: &mut Call<'_>, target: Place, service: Place, method: Place, metadata: Place) -> Answer<Asked> {
+    let mut bytes = |(pointer, size): Place| call.bytes(pointer, size);
+    let (target, service, method) = (bytes(target)?, bytes(service)?, bytes(method)?);
+    let metadata = pairs::deserialise(&bytes(metadata)?);
+    Ok(Asked { vm: call.guest().vm, target, service, method, metadata, single: None })
 }
 
-/// No call is under way, so none can be ended.
-fn end(token: u32) -> Answer {
-    Err(match Kind::of(token) {
-        Kind::GrpcCall | Kind::GrpcStream => Status::NotFound,
-        Kind::Http | Kind::None => Status::BadArgument,
+fn begin(call: &mut Call<'_>, asked: Asked, token: u32) -> Answer {
+    let begun = call.world(|world| world.grpc(asked));
+    if let Some(why) = begun.fatal {
+        return Err(wasmtime::Error::msg(why).into());
     }
-    .into())
+    for (token, event) in begun.told {
+        let (callback, number) = event.callback();
+        call.guest().begin_grpc(event);
+        call.call_back(callback, (ROOT, token, number))?;
+        call.guest().end_grpc(false);
+    }
+    // Left as it was where no call was made.
+    call.put_number(token, begun.token?)
 }

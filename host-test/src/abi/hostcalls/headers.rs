@@ -5,7 +5,11 @@ use wasmtime::Linker;
 use super::calls;
 use crate::{
     abi::{Answer, Call, Guest},
-    world::{Exchange, Status, maps::Map, pairs},
+    world::{
+        Exchange, Status,
+        maps::Map,
+        pairs::{self, Pairs},
+    },
 };
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -16,6 +20,10 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let found = answer.value(part, &name)?;
                 return call.give(&found, value, value_size);
             }
+            if let Some(lines) = metadata(call, map) {
+                let found = lines.into_iter().find(|(line, _)| line.eq_ignore_ascii_case(&name));
+                return call.give(&found.ok_or(Status::NotFound)?.1, value, value_size);
+            }
             let exchange = call.exchange()?;
             let found = exchange.borrow().value(map, &name).map(<[u8]>::to_vec)?;
             call.give(&found, value, value_size)
@@ -25,6 +33,10 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             if let (Map::Callout(part), Some(answer)) = (map, &call.guest().answer) {
                 let pairs = answer.pairs(part);
                 return call.give(&pairs, value, value_size);
+            }
+            if let Some(lines) = metadata(call, map).filter(|lines| !lines.is_empty()) {
+                let lines = pairs::serialise(lines.iter().map(|(name, line)| (name.as_slice(), line.as_slice())));
+                return call.give(&lines, value, value_size);
             }
             let pairs = call.guest().exchange().map(|exchange| exchange.borrow().pairs(map));
             call.give(&pairs.unwrap_or_default(), value, value_size)
@@ -54,6 +66,14 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         });
     }
     Ok(())
+}
+
+/// The metadata of a gRPC call, while its callback runs.
+fn metadata(call: &mut Call<'_>, map: Map) -> Option<Pairs> {
+    match (map, &call.guest().grpc) {
+        (Map::Callout(part), Some(event)) => event.map(part).cloned(),
+        _ => None,
+    }
 }
 
 fn edit<F>(call: &mut Call<'_>, map: Map, edit: F) -> Answer

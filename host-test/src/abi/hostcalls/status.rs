@@ -10,7 +10,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_get_status(|call, code: u32, text: u32, text_size: u32| {
             let (number, message) = call.guest().status.clone();
             call.put_number(code, number)?;
-            call.give(message.as_bytes(), text, text_size)
+            call.give(&message, text, text_size)
         });
     }
     Ok(())

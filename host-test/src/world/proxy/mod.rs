@@ -129,19 +129,25 @@ impl Proxy {
             self.root(vm, |filter| filter.queue_ready(queue));
             return true;
         }
-        let (answer, tick) = {
+        let (answer, told, tick) = {
             let mut world = self.world.borrow_mut();
-            let dues = [world.callouts.next_due(), world.timers.next_due()];
+            let dues = [world.callouts.next_due(), world.grpc.next_due(), world.timers.next_due()];
             let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else { return false };
             world.clock.reach(due);
             let now = world.clock.now();
-            match world.callouts.take_due(now) {
-                Some(answer) => (Some(answer), None),
-                None => (None, world.timers.take_due(now)),
-            }
+            let answer = world.callouts.take_due(now);
+            let told = if answer.is_none() { world.grpc.take_due(now) } else { None };
+            let tick = if answer.is_none() && told.is_none() { world.timers.take_due(now) } else { None };
+            (answer, told, tick)
         };
         if let Some(Pending { vm, token, answer, .. }) = answer {
             self.root(vm, |filter| filter.answered(token, answer));
+        }
+        // What came in one piece is told before anything else comes.
+        let mut told = told;
+        while let Some((vm, token, event)) = told {
+            self.root(vm, |filter| filter.grpc(token, event));
+            told = self.world.borrow_mut().grpc.take_ready();
         }
         if let Some(vm) = tick {
             self.root(vm, |filter| filter.tick());
@@ -163,7 +169,10 @@ impl Proxy {
             None => Some(&mut self.main),
         };
         let Some(slots) = slots else { return };
-        let returned = slots.get_mut(place).and_then(|slot| slot.vm.as_mut()).map(|filter| callback(filter.as_mut()));
+        let returned = slots.get_mut(place).and_then(|slot| slot.vm.as_mut()).map(|filter| {
+            callback(filter.as_mut())?;
+            filter.failed().map_or(Ok(()), Err)
+        });
         self.open.values_mut().filter(own).for_each(|open| open.stream.reclaim_from(vm));
         if let Some(Err(trap)) = returned {
             slots.iter_mut().skip(place).take(1).for_each(|slot| slot.trapped(&self.world, &trap));

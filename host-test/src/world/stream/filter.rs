@@ -2,7 +2,7 @@
 
 use crate::{
     vm::Counts,
-    world::{Side, callouts::Answer},
+    world::{Side, callouts::Answer, grpc::Event},
 };
 
 /// A filter in a VM. What it reads and writes of a stream goes through the world's exchange of its
@@ -28,6 +28,14 @@ pub trait Filter {
     /// The answer to a callout; it is readable while this runs.
     fn answered(&mut self, _token: u32, _answer: Answer) -> Result<(), Trap> {
         Ok(())
+    }
+    /// What a gRPC call brings; it is readable while this runs.
+    fn grpc(&mut self, _token: u32, _event: Event) -> Result<(), Trap> {
+        Ok(())
+    }
+    /// A trap behind the last callback, whose answer holds.
+    fn failed(&mut self) -> Option<Trap> {
+        None
     }
     /// What was used since the last call.
     fn take_counts(&mut self) -> Counts {

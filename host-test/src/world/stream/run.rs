@@ -66,6 +66,9 @@ impl Run<'_> {
             }
             None => Err(None),
         };
+        if let Some(trap) = slot.vm.as_mut().filter(|_| returned.is_ok()).and_then(|vm| vm.failed()) {
+            slot.trapped(self.world, &trap);
+        }
         match returned {
             Ok(returned) => {
                 let exchange = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange));
