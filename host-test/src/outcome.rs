@@ -17,6 +17,8 @@ pub struct Outcome {
     pub traces: Vec<Vec<Entry>>,
     /// Where a filter trapped, in Wasmtime.
     pub traps: Vec<String>,
+    /// The scenario's faults that never came to pass, as sentences.
+    pub unmet: Vec<String>,
 }
 
 /// One step, played once.
@@ -36,6 +38,8 @@ pub struct Play {
     pub metrics: BTreeMap<String, i64>,
     /// What the filter logged.
     pub log: Vec<String>,
+    /// The step's faults that never came to pass, as sentences.
+    pub unmet: Vec<String>,
 }
 
 /// Where the bodies of a step are cut.

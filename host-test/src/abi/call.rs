@@ -52,7 +52,12 @@ impl<'a> Call<'a> {
         count(&mut caller, name, false)?;
         let world = Rc::clone(&caller.data().world);
         world.borrow_mut().trace.asked(name);
-        let status = match body(&mut Self { caller }) {
+        let failed = caller.data().met().and_then(|met| world.borrow_mut().faults.call(met, name));
+        let answer = match failed {
+            Some(status) => Err(status.into()),
+            None => body(&mut Self { caller }),
+        };
+        let status = match answer {
             Ok(()) => 0,
             Err(Stop::Status(status)) => status as u32,
             Err(Stop::Trap(error)) => return Err(error),
@@ -119,6 +124,12 @@ impl<'a> Call<'a> {
         self.put(pointer, &number.to_le_bytes())
     }
 
+    /// Whether a fault takes the allocator's answer away.
+    fn no_memory(&mut self) -> bool {
+        let met = self.guest().met();
+        met.is_some_and(|met| self.world(|world| world.faults.allocation(met)))
+    }
+
     /// Hands bytes over in memory that the guest allocates.
     pub fn give(&mut self, bytes: &[u8], pointer: u32, size: u32) -> Answer {
         self.guest().budget.bytes(bytes.len()).map_err(wasmtime::Error::msg)?;
@@ -131,6 +142,9 @@ impl<'a> Call<'a> {
             let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
             place = allocated?;
+            if self.no_memory() {
+                place = 0;
+            }
             self.world(|world| world.trace.returned("malloc", &place));
             if place == 0 {
                 return Err(NO_MEMORY);

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Scenario, bytes};
+use super::{Fault, Scenario, bytes};
 use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
@@ -124,6 +124,9 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
         if !versions::is_version(version) {
             bail!("`envoy: {version}` is no version; write it as \"1.37\"");
         }
+    }
+    if let Some(wrong) = scenario.all_faults().find_map(Fault::wrong) {
+        bail!("{wrong}");
     }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;

@@ -66,8 +66,10 @@ pub struct Exchange {
     pub sent: u64,
     /// Whether a later filter has changed the route.
     pub rerouted: bool,
-    /// When the request began, in nanoseconds since the epoch.
+    /// When the request began, in nanoseconds since the epoch: by the proxy's own clock, and as filters
+    /// were told.
     pub began: u64,
+    pub began_of_day: u64,
     /// `response_code_details`.
     pub details: Option<String>,
     /// `response.flags`: how the exchange went wrong.
@@ -109,6 +111,7 @@ impl Exchange {
             sent: 0,
             rerouted: false,
             began,
+            began_of_day: began,
             details: None,
             flags: 0,
             http2,

@@ -10,6 +10,7 @@ pub mod body;
 pub mod callouts;
 pub mod clock;
 pub mod exchange;
+pub mod faults;
 pub mod filter_state;
 pub mod foreign;
 pub mod head;
@@ -43,6 +44,7 @@ pub use self::{
     callouts::Callouts,
     clock::Clock,
     exchange::{Exchange, Phase, Side},
+    faults::Faults,
     headers::Headers,
     logs::Logs,
     metrics::Metrics,
@@ -72,6 +74,9 @@ pub struct World {
     /// The minor version of Envoy 1 that is played.
     pub envoy: u32,
     pub given: Given,
+    pub faults: Faults,
+    /// The place of the filter under test in its chain.
+    pub under_test: usize,
     /// The bytes of `vm_config.configuration`.
     pub vm_configuration: Vec<u8>,
     /// `vm_config.environment_variables`.
@@ -89,17 +94,34 @@ pub struct World {
 impl World {
     /// The world before the first step.
     pub fn of(scenario: &Scenario) -> Shared {
-        Rc::new(RefCell::new(Self {
+        let mut world = Self {
             given: scenario.given.clone(),
             plugin: scenario.plugin.clone(),
+            faults: Faults::of(&scenario.faults),
+            under_test: scenario.place(),
             ..Self::default()
-        }))
+        };
+        world.told_time_stands();
+        Rc::new(RefCell::new(world))
     }
 
     /// What a VM that is gone asked for doesn't come.
     pub fn forget(&mut self, vm: u32) {
         self.timers.forget(vm);
         self.callouts.forget(vm);
+    }
+
+    /// Lets the time that filters are told stand or go on, as the faults in force say.
+    pub fn told_time_stands(&mut self) {
+        self.clock.stand(self.faults.clock_stands());
+    }
+
+    /// A filter has read a key; somebody else may be faster than its write.
+    pub fn raced(&mut self, met: faults::Met, vm_id: &str, key: &[u8]) {
+        if let Some(value) = self.faults.raced(met, key) {
+            // The number 0 always wins.
+            let _ = self.store.set(vm_id, key, &value, 0);
+        }
     }
 
     /// A number for a new VM.

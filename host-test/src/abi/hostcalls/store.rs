@@ -11,6 +11,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let key = call.bytes(key, key_size)?;
             let vm_id = call.guest().plugin.vm_id.clone();
             let found = call.world(|world| world.store.get(&vm_id, &key).map(|(value, cas)| (value.to_vec(), cas)));
+            if let Some(met) = call.guest().met() {
+                call.world(|world| world.raced(met, &vm_id, &key));
+            }
             let (bytes, number) = found.ok_or(Status::NotFound)?;
             call.give(&bytes, value, value_size)?;
             call.put_number(cas, number)

@@ -8,6 +8,7 @@
 //! 4. A VM that trapped comes back under `fail_reload`, a second later, with the next request.
 
 mod exchange;
+mod mishap;
 mod play;
 
 use std::collections::BTreeMap;
@@ -87,6 +88,11 @@ impl Proxy {
     pub fn take_counts(&mut self, filter: usize) -> Counts {
         let slot = self.workers.first_mut().and_then(|slots| slots.get_mut(filter));
         slot.and_then(|slot| slot.vm.as_mut()).map(|vm| vm.take_counts()).unwrap_or_default()
+    }
+
+    /// The worker that takes a step's request.
+    fn worker_of(&self, step: &Step) -> usize {
+        (step.worker.max(1) as usize - 1).min(self.workers.len().saturating_sub(1))
     }
 
     /// New VMs for those of a worker that trapped, where its policy makes some.
