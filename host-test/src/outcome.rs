@@ -18,7 +18,7 @@ pub struct Outcome {
     /// Where a filter trapped, in Wasmtime.
     pub traps: Vec<String>,
     /// The scenario's faults that never came to pass, as sentences.
-    pub unmet: Vec<String>,
+    pub missed: Vec<String>,
 }
 
 /// One step, played once.
@@ -38,8 +38,8 @@ pub struct Play {
     pub metrics: BTreeMap<String, i64>,
     /// What the filter logged.
     pub log: Vec<String>,
-    /// The step's faults that never came to pass, as sentences.
-    pub unmet: Vec<String>,
+    /// What of the step wasn't played, as sentences: faults that never came to pass, events beyond a bound.
+    pub missed: Vec<String>,
 }
 
 /// Where the bodies of a step are cut.

@@ -112,6 +112,7 @@ impl<'a> Call<'a> {
         let (bytes, guest) = memory.data_and_store_mut(&mut self.caller);
         let bytes = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or(NO_MEMORY)?;
         guest.budget.bytes(length).map_err(wasmtime::Error::msg)?;
+        guest.world.borrow_mut().room.carry(length).map_err(wasmtime::Error::msg)?;
         Ok(bytes.to_vec())
     }
 
@@ -124,6 +125,11 @@ impl<'a> Call<'a> {
         self.put(pointer, &number.to_le_bytes())
     }
 
+    /// Makes room for what outlives the call.
+    pub fn keep(&mut self, bytes: usize) -> Answer {
+        Ok(self.world(|world| world.room.keep(bytes)).map_err(wasmtime::Error::msg)?)
+    }
+
     /// Whether a fault takes the allocator's answer away.
     fn no_memory(&mut self) -> bool {
         let met = self.guest().met();
@@ -133,6 +139,7 @@ impl<'a> Call<'a> {
     /// Hands bytes over in memory that the guest allocates.
     pub fn give(&mut self, bytes: &[u8], pointer: u32, size: u32) -> Answer {
         self.guest().budget.bytes(bytes.len()).map_err(wasmtime::Error::msg)?;
+        self.world(|world| world.room.carry(bytes.len())).map_err(wasmtime::Error::msg)?;
         let mut place = 0;
         let length = u32::try_from(bytes.len()).map_err(|_| NO_MEMORY)?;
         if length > 0 {

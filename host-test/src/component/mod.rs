@@ -52,6 +52,6 @@ pub fn run(components: &[PathBuf], scenario: &Scenario) -> anyhow::Result<Outcom
             outcome.plays.push(Play { step: index, ..proxy.play(step, cut) });
         }
     }
-    outcome.unmet = world.borrow().faults.unmet();
+    outcome.missed = world.borrow().faults.unmet();
     Ok(outcome)
 }

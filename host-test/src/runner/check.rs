@@ -23,8 +23,8 @@ pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
         let what = format!("{wanted} plays expected, {} were played", outcome.plays.len());
         failures.push(Failure::whole(vec![what]));
     }
-    if !outcome.unmet.is_empty() {
-        failures.push(Failure::whole(outcome.unmet.clone()));
+    if !outcome.missed.is_empty() {
+        failures.push(Failure::whole(outcome.missed.clone()));
     }
     for play in &outcome.plays {
         let Some(step) = scenario.steps.get(play.step) else { continue };
@@ -57,7 +57,7 @@ pub fn check(step: &Step, play: &Play) -> Vec<String> {
             failures.push(format!("log: expected a line with `{text}`, none of {} has it", play.log.len()));
         }
     }
-    failures.extend(play.unmet.iter().cloned());
+    failures.extend(play.missed.iter().cloned());
     failures
 }
 

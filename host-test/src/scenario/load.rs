@@ -89,6 +89,9 @@ fn read(file: &Path) -> Result<Scenario> {
 
 /// Bytes of a scenario's text.
 const LARGEST: usize = 16 << 20;
+/// Workers and filters, each of which is a VM.
+const MOST_WORKERS: u32 = 64;
+const MOST_FILTERS: usize = 64;
 /// Times that one step is played, in all its cuts.
 const MOST_PLAYS: u64 = 1_000_000;
 
@@ -124,6 +127,13 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
         if !versions::is_version(version) {
             bail!("`envoy: {version}` is no version; write it as \"1.37\"");
         }
+    }
+    if scenario.given.workers > MOST_WORKERS {
+        bail!("has {} workers, and at most {MOST_WORKERS} are started", scenario.given.workers);
+    }
+    let filters = scenario.before.len() + scenario.after.len() + 1;
+    if filters > MOST_FILTERS {
+        bail!("has {filters} filters, and at most {MOST_FILTERS} are started");
     }
     if let Some(wrong) = scenario.all_faults().find_map(Fault::wrong) {
         bail!("{wrong}");
@@ -188,6 +198,7 @@ mod tests {
             "{scenario: a, steps: [{response: {}, reply: {status: 403}}]}",
             "{scenario: a, steps: [{expect: {metrics: {a.b: 0}}}]}",
             "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
+            "{scenario: a, steps: [{}], given: {workers: 65}}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
             assert!(shows_something(&scenario).is_err(), "{yaml}");

@@ -84,6 +84,6 @@ fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits
             outcome.traps.extend(session.world().borrow_mut().trace.take_traps());
         }
     }
-    outcome.unmet = session.world().borrow().faults.unmet();
+    outcome.missed = session.world().borrow().faults.unmet();
     outcome
 }

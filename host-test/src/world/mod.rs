@@ -26,6 +26,7 @@ pub mod proxy;
 pub mod queues;
 pub mod random;
 pub mod reply;
+pub mod room;
 pub mod status;
 pub mod store;
 pub mod stream;
@@ -75,6 +76,7 @@ pub struct World {
     pub envoy: u32,
     pub given: Given,
     pub faults: Faults,
+    pub room: room::Room,
     /// The place of the filter under test in its chain.
     pub under_test: usize,
     /// The bytes of `vm_config.configuration`.
@@ -122,6 +124,20 @@ impl World {
             // The number 0 always wins.
             let _ = self.store.set(vm_id, key, &value, 0);
         }
+    }
+
+    /// Writes a key. `Err` with the reason of a trap: no room for it.
+    pub fn write(&mut self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<Result<(), Status>, String> {
+        let length = key.len() + value.len();
+        let before = self.store.get(vm_id, key).map(|(value, _)| key.len() + value.len());
+        before.into_iter().for_each(|before| self.room.free(before));
+        let written = self.room.keep(length).map(|()| self.store.set(vm_id, key, value, cas));
+        if !matches!(written, Ok(Ok(()))) {
+            self.room.free(length);
+            // It was there, so there is room for it.
+            before.into_iter().for_each(|before| drop(self.room.keep(before)));
+        }
+        written
     }
 
     /// A number for a new VM.

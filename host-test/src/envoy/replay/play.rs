@@ -114,7 +114,7 @@ impl Host {
             record: entry.record,
             metrics,
             log: own_lines(stage, &self.process.wasm_lines_since(offset)),
-            unmet: Vec::new(),
+            missed: Vec::new(),
         })
     }
 }

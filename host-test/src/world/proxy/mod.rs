@@ -122,6 +122,9 @@ impl Proxy {
 
     /// Plays the next event that is due until then; whether there was one.
     fn next_event(&mut self, until: u64) -> bool {
+        if self.world.borrow().room.left_out().is_some() {
+            return false;
+        }
         let ready = self.world.borrow_mut().queues.next_ready();
         if let Some(Ready { vm, queue }) = ready {
             self.root(vm, |filter| filter.queue_ready(queue));
@@ -149,6 +152,9 @@ impl Proxy {
 
     /// A callback of a VM's root context, which may act on any of the VM's streams.
     fn root(&mut self, vm: u32, callback: impl FnOnce(&mut dyn Filter) -> Result<(), Trap>) {
+        if !self.world.borrow_mut().room.event() {
+            return;
+        }
         let places = std::iter::once((None, &self.main))
             .chain(self.workers.iter().enumerate().map(|(worker, slots)| (Some(worker), slots)));
         let is_it = |slot: &Slot| slot.vm.as_ref().is_some_and(|filter| filter.vm() == vm);

@@ -11,7 +11,8 @@ impl Proxy {
     /// Plays a step once.
     pub fn play(&mut self, step: &Step, cut: Cut) -> Play {
         let before = self.world.borrow().metrics.counters();
-        let mut unmet = self.meanwhile(step);
+        self.world.borrow_mut().room.begin();
+        let mut missed = self.meanwhile(step);
         if let Some(time) = step.pass {
             self.pass(time.0);
         }
@@ -19,7 +20,8 @@ impl Proxy {
         if step.acts() {
             self.exchange(&name, step, cut);
         }
-        unmet.extend(self.faults_over());
+        missed.extend(self.faults_over());
+        missed.extend(self.world.borrow().room.left_out());
         let mut play = self.open.get(&name).map(|open| self.seen(open)).unwrap_or_default();
         if self.open.get(&name).is_some_and(|open| open.stream.ended) {
             self.open.remove(&name);
@@ -30,7 +32,7 @@ impl Proxy {
             *value -= before.get(name).copied().unwrap_or(0);
         }
         metrics.retain(|_, grown| *grown != 0);
-        (play.cut, play.unmet) = (cut, unmet);
+        (play.cut, play.missed) = (cut, missed);
         play.metrics = metrics;
         play.log = world.logs.take();
         play
