@@ -340,11 +340,11 @@ struct NoArtifacts;
 
 impl Artifacts for NoArtifacts {
     fn module(&self, _: &Filter) -> anyhow::Result<PathBuf> {
-        unreachable!("the scenario isn't played")
+        panic!("the scenario isn't played")
     }
 
     fn component(&self, _: &Filter) -> anyhow::Result<PathBuf> {
-        unreachable!("the scenario isn't played")
+        panic!("the scenario isn't played")
     }
 }
 
