@@ -17,6 +17,8 @@ pub struct Outcome {
     pub traces: Vec<Vec<Entry>>,
     /// Where a filter trapped, in Wasmtime.
     pub traps: Vec<String>,
+    /// The scenario's faults that never came to pass, as sentences.
+    pub missed: Vec<String>,
 }
 
 /// One step, played once.
@@ -38,6 +40,8 @@ pub struct Play {
     pub metrics: BTreeMap<String, i64>,
     /// What the filter logged.
     pub log: Vec<String>,
+    /// What of the step wasn't played, as sentences: faults that never came to pass, events beyond a bound.
+    pub missed: Vec<String>,
 }
 
 /// Where the bodies of a step are cut.

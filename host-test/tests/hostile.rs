@@ -6,7 +6,7 @@ mod guests;
 
 use std::fmt::Write as _;
 
-use guests::{ONE, module, outcome, play};
+use guests::{ONE, module, outcome, play, plays};
 use host_test::vm::{Limits, run_bytes};
 
 fn on_request(imports: &str, body: &str) -> Vec<u8> {
@@ -176,4 +176,55 @@ fn bytes_that_are_no_module_are_refused() {
     // The mark stands there, but the code isn't valid.
     let reason = refused(&module("", "(func (result i32) (i64.const 1))"));
     assert!(reason.contains("Failed to load Wasm bytecode"), "{reason}");
+}
+
+#[test]
+fn answers_that_bring_one_another_end_with_their_step_and_fail_it() {
+    let imports = r#"(import "env" "proxy_http_call" (func $call (param i32 i32 i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+        (import "env" "proxy_register_shared_queue" (func $register (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_enqueue_shared_queue" (func $enqueue (param i32 i32 i32) (result i32)))
+        (import "env" "proxy_dequeue_shared_queue" (func $dequeue (param i32 i32 i32) (result i32)))"#;
+    let pairs = r#"(data (i32.const 100) "\03\00\00\00\07\00\00\00\01\00\00\00\05\00\00\00\01\00\00\00\0a\00\00\00\01\00\00\00:method\00a\00:path\00a\00:authority\00a\00")
+        (data (i32.const 300) "a")"#;
+    let call =
+        "(drop (call $call (i32.const 300) (i32.const 1) (i32.const 100) (i32.const 59) (i32.const 0) (i32.const 0)
+        (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 400)))";
+    let calls = format!(r#"{call} (drop (call $register (i32.const 300) (i32.const 1) (i32.const 400)))"#);
+    let answered = r#"(func (export "proxy_on_http_call_response") (param i32 i32 i32 i32 i32) "#;
+    let enqueue = "(drop (call $enqueue (i32.load (i32.const 400)) (i32.const 300) (i32.const 1)))";
+    let queue = format!(r#"(drop (call $register (i32.const 300) (i32.const 1) (i32.const 400))) {enqueue}"#);
+    let ready = format!(
+        r#"(func (export "proxy_on_queue_ready") (param i32 i32)
+            (drop (call $dequeue (local.get 1) (i32.const 404) (i32.const 408))) {enqueue})"#
+    );
+    for (first, then) in [(calls, format!("{answered} {call})")), (queue, ready)] {
+        let guest = module(
+            imports,
+            &format!(
+                r#"{pairs} {then} (func (export "proxy_on_request_headers") (param i32 i32 i32) (result i32)
+                    {first} (i32.const 0))"#
+            ),
+        );
+        let play = play(&guest, "{scenario: s, given: {clusters: {a: [{}]}}, steps: [{}]}");
+        assert!(play.missed[0].starts_with("more than 200000 ticks"), "{:?}", play.missed);
+    }
+}
+
+#[test]
+fn many_small_fillings_are_bounded_together() {
+    let memory = "(drop (memory.grow (i32.const 1024)))";
+    let log = "(drop (call $log (i32.const 2) (i32.const 0) (i32.const 67000000)))";
+    let many = "{scenario: s, steps: [{times: 6}]}";
+    let chatty = plays(&on_request("", &format!("{memory} {log}")), many);
+    let kept: usize = chatty.iter().flat_map(|play| &play.log).map(String::len).sum();
+    assert!(kept < 300 << 20 && chatty[5].log.is_empty());
+    assert!(chatty[4].log[0].starts_with("host error: more than 256 MiB were logged"), "{:.80}", chatty[4].log[0]);
+
+    // The key is of another length each time.
+    let store = "(global.set $free (i32.add (global.get $free) (i32.const 1)))
+        (drop (call $store (i32.const 0) (i32.sub (global.get $free) (i32.const 65535)) (i32.const 0) (i32.const 67000000) (i32.const 0)))";
+    let hoarder = plays(&on_request(guests::STORE, &format!("{memory} {store}")), many);
+    assert!(hoarder[5].log.is_empty(), "a new VM writes the first key again");
+    let log = hoarder.iter().flat_map(|play| &play.log).cloned().collect::<String>();
+    assert!(log.contains("more than 256 MiB kept in the store"), "{log}");
 }

@@ -32,35 +32,45 @@ const CALLS: &[(&str, usize)] = &[
     ("proxy_define_metric", 4),
     ("proxy_http_call", 10),
     ("proxy_enqueue_shared_queue", 3),
+    ("proxy_dequeue_shared_queue", 3),
+    ("proxy_register_shared_queue", 3),
+    ("proxy_set_tick_period_milliseconds", 1),
+    ("proxy_get_status", 3),
+    ("proxy_done", 0),
     ("proxy_call_foreign_function", 6),
 ];
 
-/// What a guest exports, with the number of its arguments, all of which answer an `i32`.
-const CALLBACKS: &[(&str, usize)] = &[
-    ("malloc", 1),
-    ("proxy_on_vm_start", 2),
-    ("proxy_on_configure", 2),
-    ("proxy_on_request_headers", 3),
-    ("proxy_on_request_body", 3),
-    ("proxy_on_request_trailers", 2),
-    ("proxy_on_response_headers", 3),
-    ("proxy_on_response_body", 3),
+/// What a guest exports, with the number of its arguments and of its results, all `i32`.
+const CALLBACKS: &[(&str, usize, usize)] = &[
+    ("malloc", 1, 1),
+    ("proxy_on_vm_start", 2, 1),
+    ("proxy_on_configure", 2, 1),
+    ("proxy_on_request_headers", 3, 1),
+    ("proxy_on_request_body", 3, 1),
+    ("proxy_on_request_trailers", 2, 1),
+    ("proxy_on_response_headers", 3, 1),
+    ("proxy_on_response_body", 3, 1),
+    ("proxy_on_tick", 1, 0),
+    ("proxy_on_queue_ready", 2, 0),
+    ("proxy_on_http_call_response", 5, 0),
+    ("proxy_on_log", 1, 0),
 ];
 
-fn numbers(count: usize) -> String {
-    format!("(param {}) (result i32)", "i32 ".repeat(count))
+fn numbers(arguments: usize, results: usize) -> String {
+    format!("(param {}) (result {})", "i32 ".repeat(arguments), "i32 ".repeat(results))
 }
 
 static CONFIG: LazyLock<Config> = LazyLock::new(|| {
-    let imports: String =
-        CALLS.iter().map(|(name, count)| format!("(import \"env\" \"{name}\" (func {}))", numbers(*count))).collect();
+    let imports: String = CALLS
+        .iter()
+        .map(|(name, count)| format!("(import \"env\" \"{name}\" (func {}))", numbers(*count, 1)))
+        .collect();
     let exports: String = CALLBACKS
         .iter()
-        .map(|(name, count)| format!("(func (export \"{name}\") {} unreachable)", numbers(*count)))
+        .map(|(name, count, results)| format!("(func (export \"{name}\") {} unreachable)", numbers(*count, *results)))
         .collect();
-    let exports = format!(
-        "(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")) {exports})"
-    );
+    let exports =
+        format!("(module (memory (export \"memory\") 1) (func (export \"proxy_abi_version_0_2_1\")) {exports})");
     Config {
         available_imports: Some(wat::parse_str(format!("(module {imports})")).unwrap()),
         exports: Some(wat::parse_str(exports).unwrap()),
@@ -78,9 +88,17 @@ static CONFIG: LazyLock<Config> = LazyLock::new(|| {
     }
 });
 
+/// Streams that pass and stay open, callouts, ticks, and faults around it all.
 static SCENARIO: LazyLock<Scenario> = LazyLock::new(|| {
-    let text = "{scenario: a request, plugin: fuzzed, configuration: {a: 1}, steps: [
-        {request: {body: [one, two], headers: {a: b}}, response: {body: three, trailers: {c: d}}, times: 2}]}";
+    let text = "{scenario: a request, plugin: fuzzed, configuration: {a: 1},
+        given: {clusters: {'': [{body: now}, {after: 1s}], a: [{trouble: reset_after_headers}]}},
+        faults: [{allocation: {nth: 5}}, {call: {name: proxy_get_property, answers: internal_failure, nth: 2}}],
+        steps: [
+        {request: {body: [one, two], headers: {a: b}}, response: {body: three, trailers: {c: d}}, times: 2},
+        {stream: open, request: {body: [one], more: true}},
+        {pass: 5s, faults: [clock_stands]},
+        {meanwhile: [vm_restarted, store_emptied, {clock_back: 1h}], request: {}},
+        {stream: open, reset: client}]}";
     scenario::parse(text).unwrap()
 });
 

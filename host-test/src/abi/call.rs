@@ -55,7 +55,12 @@ impl<'a> Call<'a> {
         count(&mut caller, name, false)?;
         let world = Rc::clone(&caller.data().world);
         world.borrow_mut().trace.asked(name);
-        let status = match body(&mut Self { caller }) {
+        let failed = caller.data().met().and_then(|met| world.borrow_mut().faults.call(met, name));
+        let answer = match failed {
+            Some(status) => Err(status.into()),
+            None => body(&mut Self { caller }),
+        };
+        let status = match answer {
             Ok(()) => 0,
             Err(Stop::Status(status)) => status as u32,
             Err(Stop::Trap(error)) => return Err(error),
@@ -130,6 +135,7 @@ impl<'a> Call<'a> {
         let bytes = bytes.get(start..).and_then(|rest| rest.get(..length)).ok_or(NO_MEMORY)?;
         guest.budget.bytes(length).map_err(wasmtime::Error::msg)?;
         guest.world.borrow_mut().trace.carried(false, bytes);
+        guest.world.borrow_mut().room.carry(length).map_err(wasmtime::Error::msg)?;
         Ok(bytes.to_vec())
     }
 
@@ -142,10 +148,22 @@ impl<'a> Call<'a> {
         self.put(pointer, &number.to_le_bytes())
     }
 
+    /// Makes room for what outlives the call.
+    pub fn keep(&mut self, bytes: usize) -> Answer {
+        Ok(self.world(|world| world.room.keep(bytes)).map_err(wasmtime::Error::msg)?)
+    }
+
+    /// Whether a fault takes the allocator's answer away.
+    fn no_memory(&mut self) -> bool {
+        let met = self.guest().met();
+        met.is_some_and(|met| self.world(|world| world.faults.allocation(met)))
+    }
+
     /// Hands bytes over in memory that the guest allocates.
     pub fn give(&mut self, bytes: &[u8], pointer: u32, size: u32) -> Answer {
         self.guest().budget.bytes(bytes.len()).map_err(wasmtime::Error::msg)?;
         self.world(|world| world.trace.carried(true, bytes));
+        self.world(|world| world.room.carry(bytes.len())).map_err(wasmtime::Error::msg)?;
         let mut place = 0;
         let length = u32::try_from(bytes.len()).map_err(|_| NO_MEMORY)?;
         if length > 0 {
@@ -155,6 +173,9 @@ impl<'a> Call<'a> {
             let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
             place = allocated?;
+            if self.no_memory() {
+                place = 0;
+            }
             self.world(|world| world.trace.returned("malloc", &place, 0));
             if place == 0 {
                 return Err(NO_MEMORY);

@@ -5,7 +5,9 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
 use super::{budget::Budget, restricted::Doing};
-use crate::world::{Exchange, Plugin, Shared, callouts::Answer, foreign::Foreign, grpc::Event, metrics::Defined};
+use crate::world::{
+    Exchange, Plugin, Shared, callouts::Answer, faults::Met, foreign::Foreign, grpc::Event, metrics::Defined,
+};
 
 /// How far a VM has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Guest {
     pub allocator: Option<TypedFunc<u32, u32>>,
     pub limits: StoreLimits,
     pub stage: Stage,
+    /// Whether the configuration was taken.
+    pub configured: bool,
     /// Whether the allocator runs.
     pub allocating: bool,
     /// The context whose callback runs.
@@ -67,6 +71,7 @@ impl Guest {
             allocator: None,
             limits,
             stage: Stage::Starting,
+            configured: false,
             allocating: false,
             context: ROOT,
             effective: None,
@@ -89,6 +94,11 @@ impl Guest {
             (_, Stage::Starting) => Doing::Starting,
             (_, Stage::Configuring | Stage::Serving) => Doing::Serving,
         }
+    }
+
+    /// What a fault meets, if this is the filter under test.
+    pub fn met(&self) -> Option<Met> {
+        self.plugin.under_test.then_some(Met { vm: self.vm, configured: self.configured })
     }
 
     /// The configuration that was last read in the context in effect.

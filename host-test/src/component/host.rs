@@ -34,7 +34,7 @@ impl types::Host for Guest {}
 
 impl Host for Guest {
     fn now(&mut self) -> u64 {
-        self.world.borrow().clock.now()
+        self.world.borrow().clock.of_day()
     }
 
     fn log(&mut self, level: Level, message: String) {

@@ -30,10 +30,12 @@ pub fn run(components: &[PathBuf], scenario: &Scenario) -> anyhow::Result<Outcom
     let filters = components.len();
     let chain: Vec<_> = components.into_iter().zip(Plugin::chain(scenario)).collect();
     let world = World::of(scenario);
-    let limits = Limits::default();
+    let (limits, under_test) = (Limits::default(), scenario.place());
+    let bounded = limits.within(scenario.given.limits);
     let around = Shared::clone(&world);
     let start = move |place: usize| {
         let (component, plugin) = chain.get(place).ok_or("the chain has no such filter")?;
+        let limits = if place == under_test { bounded } else { limits };
         let policy = Policy::start(component, &around, plugin, limits).map_err(|error| format!("{error:#}"))??;
         Ok(Box::new(policy) as Box<dyn Filter>)
     };
@@ -51,5 +53,6 @@ pub fn run(components: &[PathBuf], scenario: &Scenario) -> anyhow::Result<Outcom
             outcome.plays.push(Play { step: index, ..proxy.play(step, cut) });
         }
     }
+    outcome.missed = world.borrow().faults.unmet();
     Ok(outcome)
 }

@@ -44,7 +44,9 @@ pub fn coverage(check: bool) -> Result<bool> {
     let confirmed = Confirmed::read(&workspace.root)?;
     let mut covering = Vec::new();
     for scenario in scenario::load(&[workspace.root.join("host-test/scenarios")])? {
-        if scenario.skip.contains_key(&HostKind::Wasm) || scenario.envoy.skipped(Limits::default().envoy).is_some() {
+        // What a call answers by a fault says nothing of Envoy.
+        let unplayed = scenario.unplayable(HostKind::Envoy).is_some() || scenario.skip.contains_key(&HostKind::Wasm);
+        if unplayed || scenario.envoy.skipped(Limits::default().envoy).is_some() {
             continue;
         }
         let modules = run::modules(&built, &scenario)?;

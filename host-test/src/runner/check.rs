@@ -23,6 +23,9 @@ pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
         let what = format!("{wanted} plays expected, {} were played", outcome.plays.len());
         failures.push(Failure::whole(vec![what]));
     }
+    if !outcome.missed.is_empty() {
+        failures.push(Failure::whole(outcome.missed.clone()));
+    }
     for play in &outcome.plays {
         let Some(step) = scenario.steps.get(play.step) else { continue };
         let mut what = check(step, play);
@@ -55,6 +58,7 @@ pub fn check(step: &Step, play: &Play) -> Vec<String> {
             failures.push(format!("log: expected a line with `{text}`, none of {} has it", play.log.len()));
         }
     }
+    failures.extend(play.missed.iter().cloned());
     failures
 }
 

@@ -153,7 +153,8 @@ where
 
 /// Why a scenario isn't played on a host.
 fn skipped(scenario: &Scenario, host: HostKind, limits: Limits) -> Option<String> {
-    scenario.skip.get(&host).cloned().or_else(|| scenario.envoy.skipped(limits.envoy))
+    let reason = scenario.skip.get(&host).cloned().or_else(|| scenario.envoy.skipped(limits.envoy));
+    reason.or_else(|| scenario.unplayable(host))
 }
 
 /// What Envoy saw of the scenarios that aren't skipped there, each with its share of the time.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Protocol, Scenario, Step, bytes};
+use super::{Fault, Protocol, Scenario, Step, bytes};
 use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
@@ -89,6 +89,9 @@ fn read(file: &Path) -> Result<Scenario> {
 
 /// Bytes of a scenario's text.
 const LARGEST: usize = 16 << 20;
+/// Workers and filters, each of which is a VM.
+const MOST_WORKERS: u32 = 64;
+const MOST_FILTERS: usize = 64;
 /// Times that one step is played, in all its cuts.
 const MOST_PLAYS: u64 = 1_000_000;
 /// Times that the router tries one request again, or follows its redirects.
@@ -131,6 +134,16 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
     let anew = [given.retries.as_ref().map(|retries| retries.times), given.redirects.as_ref().map(|to| to.most)];
     if anew.into_iter().flatten().any(|times| times > MOST_ANEW) {
         bail!("`retries` or `redirects` ask for more than {MOST_ANEW} attempts; lower `times` or `most`");
+    }
+    if scenario.given.workers > MOST_WORKERS {
+        bail!("has {} workers, and at most {MOST_WORKERS} are started", scenario.given.workers);
+    }
+    let filters = scenario.before.len() + scenario.after.len() + 1;
+    if filters > MOST_FILTERS {
+        bail!("has {filters} filters, and at most {MOST_FILTERS} are started");
+    }
+    if let Some(wrong) = scenario.all_faults().find_map(Fault::wrong) {
+        bail!("{wrong}");
     }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;
@@ -220,6 +233,7 @@ mod tests {
             "{scenario: a, steps: [{response: {}, responses: [{}]}]}",
             "{scenario: a, given: {retries: {on: [5xx], times: 101}}, steps: [{}]}",
             "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
+            "{scenario: a, steps: [{}], given: {workers: 65}}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
             assert!(shows_something(&scenario).is_err(), "{yaml}");

@@ -4,6 +4,7 @@
 pub mod bytes;
 pub mod callout;
 pub mod expect;
+pub mod fault;
 pub mod filter;
 pub mod grpc;
 pub mod headers;
@@ -27,6 +28,7 @@ pub use self::{
     bytes::Bytes,
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
+    fault::{Answers, Bounds, Fault, Mishap, When, Written},
     filter::Filter,
     grpc::{Act, GrpcAct},
     headers::HeaderLines,
@@ -71,6 +73,9 @@ pub struct Scenario {
     pub configured: Vec<String>,
     #[serde(default)]
     pub given: Given,
+    /// What goes wrong around the filter under test, from its start to the last step. Not played in Envoy.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     #[serde(default)]
     pub steps: Vec<Step>,
     /// Texts that appear in no output: not at the client, not in logs, records or metrics.
@@ -192,6 +197,8 @@ pub struct Given {
     /// How many workers the proxy has. Envoy itself chooses which of them takes a connection, so a
     /// scenario with more than one isn't played there.
     pub workers: u32,
+    /// How much each VM of the filter under test may use. Not played in Envoy.
+    pub limits: Bounds,
 }
 
 impl Default for Given {
@@ -209,6 +216,7 @@ impl Default for Given {
             allow_on_headers_stop_iteration: true,
             buffer_limit: 1 << 20,
             workers: 1,
+            limits: Bounds::default(),
         }
     }
 }

@@ -5,7 +5,14 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{bytes::Bytes, expect::Expect, headers::HeaderLines, raw::Raw, span::Span};
+use super::{
+    bytes::Bytes,
+    expect::Expect,
+    fault::{Fault, Mishap},
+    headers::HeaderLines,
+    raw::Raw,
+    span::Span,
+};
 use crate::outcome::Cut;
 
 /// One request, its answer, and what must be seen of both. A step with a `stream` leaves its exchange
@@ -23,6 +30,12 @@ pub struct Step {
     /// The worker that takes the request, from 1.
     #[serde(default = "one")]
     pub worker: u32,
+    /// What happened since the last step, in this order. Not played in Envoy.
+    #[serde(default)]
+    pub meanwhile: Vec<Mishap>,
+    /// What goes wrong in this step alone, and each time that it is played. Not played in Envoy.
+    #[serde(default)]
+    pub faults: Vec<Fault>,
     /// So much time passes first.
     #[serde(default)]
     pub pass: Option<Span>,

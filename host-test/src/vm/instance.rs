@@ -59,6 +59,7 @@ impl Instance {
         vm.store.data_mut().stage = Stage::Configuring;
         vm.configure("proxy_on_configure", on_configure)?;
         vm.store.data_mut().stage = Stage::Serving;
+        vm.store.data_mut().configured = true;
         Ok(vm)
     }
 

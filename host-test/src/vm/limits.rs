@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 use wasmtime::{Store, StoreLimits, StoreLimitsBuilder};
 
 use super::engine::TICK;
+use crate::scenario::Bounds;
 
 /// Elements of a table, as in V8.
 const TABLE: usize = 10_000_000;
@@ -28,6 +29,15 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// The same with what a scenario allows, where that is less.
+    pub fn within(self, bounds: Bounds) -> Self {
+        Self {
+            fuel: bounds.fuel.map_or(self.fuel, |fuel| fuel.min(self.fuel)),
+            memory: bounds.memory.map_or(self.memory, |memory| memory.min(self.memory)),
+            ..self
+        }
+    }
+
     /// What a VM may hold.
     pub fn of_store(&self) -> StoreLimits {
         StoreLimitsBuilder::new()

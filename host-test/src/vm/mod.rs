@@ -92,5 +92,6 @@ fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits
             outcome.traps.extend(session.world().borrow_mut().trace.take_traps());
         }
     }
+    outcome.missed = session.world().borrow().faults.unmet();
     outcome
 }

@@ -46,8 +46,10 @@ impl Session {
             let chain: Vec<_> = modules.into_iter().zip(Plugin::chain(scenario)).collect();
             let (filters, workers) = (chain.len(), scenario.given.workers as usize);
             let around = Shared::clone(&world);
+            let bounded = limits.within(scenario.given.limits);
             let start = move |place: usize| {
                 let (module, plugin) = chain.get(place).ok_or("the chain has no such filter")?;
+                let limits = if place == under_test { bounded } else { limits };
                 let vm = Instance::start(module, &around, plugin, limits)?;
                 Ok(Box::new(vm) as Box<dyn Filter>)
             };

@@ -72,8 +72,10 @@ pub struct Exchange {
     pub routed: bool,
     /// Whether a virtual host was.
     pub hosted: bool,
-    /// When the request began, in nanoseconds since the epoch.
+    /// When the request began, in nanoseconds since the epoch: by the proxy's own clock, and as filters
+    /// were told.
     pub began: u64,
+    pub began_of_day: u64,
     /// `response_code_details`.
     pub details: Option<String>,
     /// `response.flags`: how the exchange went wrong.
@@ -122,6 +124,7 @@ impl Exchange {
             routed: true,
             hosted: true,
             began,
+            began_of_day: began,
             details: None,
             flags: 0,
             http2,

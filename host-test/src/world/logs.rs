@@ -30,6 +30,11 @@ impl Level {
     }
 }
 
+/// Bytes that a filter can log in one scenario, all of which are kept.
+const LARGEST: usize = 256 << 20;
+/// What is kept beside the text of each line.
+const BESIDE: usize = 64;
+
 /// Before every line of this host; a filter's begin with their level.
 const HOST: &str = "host ";
 
@@ -38,6 +43,8 @@ const HOST: &str = "host ";
 #[derive(Debug, Default)]
 pub struct Logs {
     lines: Vec<String>,
+    /// Bytes of all lines of the filter's own, also of those that were taken.
+    said: usize,
 }
 
 impl Logs {
@@ -45,7 +52,16 @@ impl Logs {
 
     /// A line of the filter's own.
     pub fn said(&mut self, level: Level, text: &str) {
-        self.lines.push(format!("{}: {text}", level.name()));
+        let before = self.said;
+        self.said = self.said.saturating_add(text.len() + BESIDE);
+        match (before > LARGEST, self.said > LARGEST) {
+            (true, _) => {}
+            (false, true) => self.write(
+                Level::Error,
+                &format!("more than {} MiB were logged in this scenario; the rest is left out", LARGEST >> 20),
+            ),
+            (false, false) => self.lines.push(format!("{}: {text}", level.name())),
+        }
     }
 
     /// A line of this host; Envoy writes others in its place.

@@ -12,6 +12,7 @@ pub mod cel;
 pub mod clock;
 pub mod codec;
 pub mod exchange;
+pub mod faults;
 pub mod filter_state;
 pub mod foreign;
 pub mod grpc;
@@ -28,6 +29,7 @@ pub mod proxy;
 pub mod queues;
 pub mod random;
 pub mod reply;
+pub mod room;
 pub mod signatures;
 pub mod status;
 pub mod store;
@@ -47,6 +49,7 @@ pub use self::{
     callouts::Callouts,
     clock::Clock,
     exchange::{Exchange, Phase, Side},
+    faults::Faults,
     headers::Headers,
     logs::Logs,
     metrics::Metrics,
@@ -76,6 +79,10 @@ pub struct World {
     /// The minor version of Envoy 1 that is played.
     pub envoy: u32,
     pub given: Given,
+    pub faults: Faults,
+    pub room: room::Room,
+    /// The place of the filter under test in its chain.
+    pub under_test: usize,
     /// The bytes of `vm_config.configuration`.
     pub vm_configuration: Vec<u8>,
     /// `vm_config.environment_variables`.
@@ -96,11 +103,15 @@ pub struct World {
 impl World {
     /// The world before the first step.
     pub fn of(scenario: &Scenario) -> Shared {
-        Rc::new(RefCell::new(Self {
+        let mut world = Self {
             given: scenario.given.clone(),
             plugin: scenario.plugin.clone(),
+            faults: Faults::of(&scenario.faults),
+            under_test: scenario.place(),
             ..Self::default()
-        }))
+        };
+        world.told_time_stands();
+        Rc::new(RefCell::new(world))
     }
 
     /// What a VM that is gone asked for doesn't come.
@@ -108,6 +119,33 @@ impl World {
         self.timers.forget(vm);
         self.callouts.forget(vm);
         self.grpc.forget(vm);
+    }
+
+    /// Lets the time that filters are told stand or go on, as the faults in force say.
+    pub fn told_time_stands(&mut self) {
+        self.clock.stand(self.faults.clock_stands());
+    }
+
+    /// A filter has read a key; somebody else may be faster than its write.
+    pub fn raced(&mut self, met: faults::Met, vm_id: &str, key: &[u8]) {
+        if let Some(value) = self.faults.raced(met, key) {
+            // The number 0 always wins.
+            let _ = self.store.set(vm_id, key, &value, 0);
+        }
+    }
+
+    /// Writes a key. `Err` with the reason of a trap: no room for it.
+    pub fn write(&mut self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<Result<(), Status>, String> {
+        let length = key.len() + value.len();
+        let before = self.store.get(vm_id, key).map(|(value, _)| key.len() + value.len());
+        before.into_iter().for_each(|before| self.room.free(before));
+        let written = self.room.keep(length).map(|()| self.store.set(vm_id, key, value, cas));
+        if !matches!(written, Ok(Ok(()))) {
+            self.room.free(length);
+            // It was there, so there is room for it.
+            before.into_iter().for_each(|before| drop(self.room.keep(before)));
+        }
+        written
     }
 
     /// A number for a new VM.

@@ -9,8 +9,15 @@ use crate::scenario::{Encoding, Filter, Scenario};
 pub struct Plugin {
     pub root_id: String,
     pub vm_id: String,
+    /// Whether it is the filter that the scenario is about.
+    pub under_test: bool,
     /// The bytes of `configuration` as they reach the filter.
     pub configuration: Vec<u8>,
+}
+
+/// The `vm_id` of the filter at a place of the chain.
+pub fn vm_id(place: &str) -> String {
+    if place.is_empty() { "scenario".into() } else { format!("scenario-{place}") }
 }
 
 impl Plugin {
@@ -28,7 +35,7 @@ impl Plugin {
             (serde_json::Value::String(text), Encoding::String) => text.clone().into_bytes(),
             (value, Encoding::String) => value.to_string().into_bytes(),
         };
-        let vm_id = if place.is_empty() { "scenario".into() } else { format!("scenario-{place}") };
-        Self { root_id: filter.plugin.clone(), vm_id, configuration }
+        let vm_id = vm_id(place);
+        Self { root_id: filter.plugin.clone(), vm_id, under_test: place.is_empty(), configuration }
     }
 }

@@ -165,7 +165,7 @@ fn request(exchange: &Exchange, now: u64) -> Vec<(Vec<u8>, Value)> {
     let half = exchange.half(Side::Request);
     let log = exchange.phase == Phase::Log;
     let mut fields = vec![
-        (b"time".to_vec(), Value::Integer(exchange.began)),
+        (b"time".to_vec(), Value::Integer(exchange.began_of_day)),
         (b"protocol".to_vec(), Value::text(if exchange.http2 { "HTTP/2" } else { "HTTP/1.1" })),
     ];
     if log || exchange.phase == Phase::Done {

@@ -2,7 +2,7 @@
 //!
 //! 1. The compare-and-swap number is one counter for all keys of all, from 1.
 //! 2. A key that isn't there takes any number, and a number of 0 always wins.
-//! 3. Nothing expires and nothing is deleted.
+//! 3. Nothing expires and nothing is deleted, but by a scenario's faults.
 
 use std::collections::HashMap;
 
@@ -23,6 +23,16 @@ impl Store {
     /// Bytes of all keys and values.
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|((_, key), (value, _))| key.len() + value.len()).sum()
+    }
+
+    /// Takes a key out, as no filter can; whether it was there.
+    pub fn lose(&mut self, vm_id: &str, key: &[u8]) -> bool {
+        self.entries.remove(&(vm_id.to_owned(), key.to_vec())).is_some()
+    }
+
+    /// Takes all keys out; whether there were any. Numbers go on.
+    pub fn empty(&mut self) -> bool {
+        !std::mem::take(&mut self.entries).is_empty()
     }
 
     pub fn set(&mut self, vm_id: &str, key: &[u8], value: &[u8], cas: u32) -> Result<(), Status> {

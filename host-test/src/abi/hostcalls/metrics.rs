@@ -15,6 +15,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_define_metric(|call, kind: u32, name: u32, name_size: u32, id: u32| {
             let name = call.bytes(name, name_size)?;
+            call.keep(name.len())?;
             let defined = stats(call, |defined, metrics| defined.define(metrics, kind, &metrics::name(&name)))?;
             call.put_number(id, defined)
         });

@@ -10,6 +10,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_register_shared_queue(|call, name: u32, name_size: u32, queue: u32| {
             let name = call.bytes(name, name_size)?;
             let (vm, own) = (call.guest().vm, call.guest().plugin.vm_id.clone());
+            call.keep(name.len())?;
             let id = call.world(|world| world.queues.register(&own, &name, vm));
             call.put_number(queue, id)
         });
@@ -21,11 +22,13 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         });
         proxy_enqueue_shared_queue(|call, queue: u32, value: u32, value_size: u32| {
             let value = call.bytes(value, value_size)?;
+            call.keep(value.len())?;
             Ok(call.world(|world| world.queues.enqueue(queue, value))?)
         });
         proxy_dequeue_shared_queue(|call, queue: u32, value: u32, value_size: u32| {
             // What can't be handed over is lost, as in Envoy.
             let taken = call.world(|world| world.queues.dequeue(queue))?;
+            call.world(|world| world.room.free(taken.len()));
             call.give(&taken, value, value_size)
         });
     }

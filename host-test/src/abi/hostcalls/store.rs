@@ -11,6 +11,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let key = call.bytes(key, key_size)?;
             let vm_id = call.guest().plugin.vm_id.clone();
             let found = call.world(|world| world.store.get(&vm_id, &key).map(|(value, cas)| (value.to_vec(), cas)));
+            if let Some(met) = call.guest().met() {
+                call.world(|world| world.raced(met, &vm_id, &key));
+            }
             let (bytes, number) = found.ok_or(Status::NotFound)?;
             call.give(&bytes, value, value_size)?;
             call.put_number(cas, number)
@@ -18,7 +21,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_set_shared_data(|call, key: u32, key_size: u32, value: u32, value_size: u32, cas: u32| {
             let (key, value) = (call.bytes(key, key_size)?, call.bytes(value, value_size)?);
             let vm_id = call.guest().plugin.vm_id.clone();
-            Ok(call.world(|world| world.store.set(&vm_id, &key, &value, cas))?)
+            let written = call.world(|world| world.write(&vm_id, &key, &value, cas));
+            Ok(written.map_err(wasmtime::Error::msg)??)
         });
     }
     Ok(())

@@ -8,7 +8,7 @@ use crate::abi::Guest;
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_get_current_time_nanoseconds(|call, time: u32| {
-            let now = call.world(|world| world.clock.now());
+            let now = call.world(|world| world.clock.of_day());
             call.put(time, &now.to_le_bytes())
         });
         proxy_set_tick_period_milliseconds(|call, period: u32| {

@@ -124,7 +124,7 @@ fn module_of(linker: &mut Linker<Guest>, module: &str) -> wasmtime::Result<()> {
             if clock > 1 {
                 return Ok(NOT_SUPPORTED);
             }
-            let now = call.world(|world| world.clock.now());
+            let now = call.world(|world| if clock == 0 { world.clock.of_day() } else { world.clock.monotonic() });
             call.put(time, &now.to_le_bytes()).map(|()| 0)
         });
         clock_res_get(|call, clock: u32, resolution: u32| {

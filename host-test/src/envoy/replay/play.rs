@@ -120,6 +120,7 @@ impl Host {
             record: entry.record,
             metrics,
             log: own_lines(stage, &self.process.wasm_lines_since(offset)),
+            missed: Vec::new(),
         })
     }
 }

@@ -57,7 +57,9 @@ const COUNTS: [usize; 4] = [1, 16, 1000, 3000];
 
 /// One hostile message of a step.
 pub fn message(step: &Step, random: &mut Random) -> Message {
-    let mut step = Step { every_split: false, times: 1, expect: Default::default(), ..step.clone() };
+    // A message that is found can be pasted, and shows no fault; those of the whole scenario are in force.
+    let (meanwhile, faults) = (Vec::new(), Vec::new());
+    let mut step = Step { every_split: false, times: 1, expect: Default::default(), meanwhile, faults, ..step.clone() };
     if random.below(2) == 0 && step.reply.is_none() {
         step.response.get_or_insert_with(Response::default);
     }

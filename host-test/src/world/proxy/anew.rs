@@ -73,7 +73,7 @@ impl Proxy {
     fn redirect(&mut self, name: &str, response: &Response, (headers, body): (Headers, Vec<u8>)) {
         let world = self.world.borrow();
         let http2 = world.given.protocol == crate::scenario::Protocol::Http2;
-        let began = world.clock.now();
+        let began = world.clock;
         drop(world);
         let Some(open) = self.open.get_mut(name) else { return };
         let Some(filters) = self.workers.get(open.worker).map(Vec::len) else { return };

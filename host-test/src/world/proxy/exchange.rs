@@ -39,7 +39,7 @@ impl Proxy {
 
     /// Opens a stream and sends what the step has of its request.
     fn request(&mut self, name: &str, step: &Step, cut: Cut) {
-        let worker = (step.worker.max(1) as usize - 1).min(self.workers.len().saturating_sub(1));
+        let worker = self.worker_of(step);
         self.reload(worker);
         self.connections += 1;
         let raw = step.request();
@@ -59,7 +59,7 @@ impl Proxy {
                 head_alone: world.given.allow_on_headers_stop_iteration,
                 counted: world.given.retries.as_ref().is_some_and(|retries| retries.counted),
             };
-            (world.given.protocol == Protocol::Http2, world.clock.now(), behind)
+            (world.given.protocol == Protocol::Http2, world.clock, behind)
         };
         let filters = self.workers.get(worker).map_or(0, Vec::len);
         let stream = Stream::new(filters, began, http2, self.connections, behind);

@@ -9,6 +9,7 @@
 
 mod anew;
 mod exchange;
+mod mishap;
 mod play;
 
 use std::collections::BTreeMap;
@@ -97,6 +98,11 @@ impl Proxy {
         slot.and_then(|slot| slot.vm.as_mut()).map(|vm| vm.take_counts()).unwrap_or_default()
     }
 
+    /// The worker that takes a step's request.
+    fn worker_of(&self, step: &Step) -> usize {
+        (step.worker.max(1) as usize - 1).min(self.workers.len().saturating_sub(1))
+    }
+
     /// New VMs for those of a worker that trapped, where its policy makes some.
     fn reload(&mut self, worker: usize) {
         let Some(slots) = self.workers.get_mut(worker) else { return };
@@ -124,6 +130,9 @@ impl Proxy {
 
     /// Plays the next event that is due until then; whether there was one.
     fn next_event(&mut self, until: u64) -> bool {
+        if self.world.borrow().room.left_out().is_some() {
+            return false;
+        }
         let ready = self.world.borrow_mut().queues.next_ready();
         if let Some(Ready { vm, queue }) = ready {
             self.root(vm, |filter| filter.queue_ready(queue));
@@ -157,6 +166,9 @@ impl Proxy {
 
     /// A callback of a VM's root context, which may act on any of the VM's streams.
     fn root(&mut self, vm: u32, callback: impl FnOnce(&mut dyn Filter) -> Result<(), Trap>) {
+        if !self.world.borrow_mut().room.event() {
+            return;
+        }
         let places = std::iter::once((None, &self.main))
             .chain(self.workers.iter().enumerate().map(|(worker, slots)| (Some(worker), slots)));
         let is_it = |slot: &Slot| slot.vm.as_ref().is_some_and(|filter| filter.vm() == vm);

@@ -11,6 +11,8 @@ impl Proxy {
     /// Plays a step once.
     pub fn play(&mut self, step: &Step, cut: Cut) -> Play {
         let before = self.world.borrow().metrics.counters();
+        self.world.borrow_mut().room.begin();
+        let mut missed = self.meanwhile(step);
         if let Some(time) = step.pass {
             self.pass(time.0);
         }
@@ -18,6 +20,8 @@ impl Proxy {
         if step.acts() {
             self.exchange(&name, step, cut);
         }
+        missed.extend(self.faults_over());
+        missed.extend(self.world.borrow().room.left_out());
         let mut play = self.open.get(&name).map(|open| self.seen(open)).unwrap_or_default();
         if self.open.get(&name).is_some_and(|open| open.stream.ended) {
             self.open.remove(&name);
@@ -28,7 +32,7 @@ impl Proxy {
             *value -= before.get(name).copied().unwrap_or(0);
         }
         metrics.retain(|_, grown| *grown != 0);
-        play.cut = cut;
+        (play.cut, play.missed) = (cut, missed);
         play.metrics = metrics;
         play.log = world.logs.take();
         play

@@ -25,7 +25,7 @@ pub use self::{
     filter::{Filter, Trap},
     run::Run,
 };
-use super::{Exchange, Headers, Side, filter_state::Declared, reply::Reply};
+use super::{Clock, Exchange, Headers, Side, filter_state::Declared, reply::Reply};
 use crate::outcome::Message;
 
 /// Why a message goes no further for now, against what the filters' answers say.
@@ -139,12 +139,15 @@ pub struct Stream {
 
 impl Stream {
     /// A stream through so many filters that begins now.
-    pub fn new(filters: usize, began: u64, http2: bool, connection: u64, behind: Behind) -> Self {
+    pub fn new(filters: usize, began: Clock, http2: bool, connection: u64, behind: Behind) -> Self {
         let seat = || Seat {
             id: None,
             vm: 0,
             created: false,
-            exchange: Rc::new(RefCell::new(Exchange::new(began, http2, connection))),
+            exchange: Rc::new(RefCell::new(Exchange {
+                began_of_day: began.of_day(),
+                ..Exchange::new(began.now(), http2, connection)
+            })),
             request: Pass::default(),
             response: Pass::default(),
         };

@@ -1,0 +1,31 @@
+;; One request a second; 429 to what comes sooner.
+;; Careless: a clock that stepped back is a very long time. Mended: it is none.
+(module
+  (import "env" "proxy_get_current_time_nanoseconds" (func $time (param i32) (result i32)))
+  (import "env" "proxy_send_local_response" (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))
+  (memory (export "memory") 2)
+  (global $last (mut i64) (i64.const 0))
+  (func (export "proxy_abi_version_0_2_1"))
+  (func (export "malloc") (param i32) (result i32) (i32.const 65536))
+  (func $now (result i64)
+    (drop (call $time (i32.const 0)))
+    (i64.load (i32.const 0)))
+  (func $decide (param $now i64) (param $passed i64)
+    (if (i64.lt_u (local.get $passed) (i64.const 1000000000))
+      (then
+        (drop (call $reply (i32.const 429) (i32.const 0) (i32.const 0) (i32.const 0) (i32.const 0)
+          (i32.const 0) (i32.const 0) (i32.const -1))))
+      (else (global.set $last (local.get $now)))))
+  (func $careless (param i32 i32 i32) (result i32)
+    (local $now i64)
+    (local.set $now (call $now))
+    (call $decide (local.get $now) (i64.sub (local.get $now) (global.get $last)))
+    (i32.const 0))
+  (func $mended (param i32 i32 i32) (result i32)
+    (local $now i64)
+    (local.set $now (call $now))
+    ;; From a clock that stepped back the second is counted anew.
+    (if (i64.lt_u (local.get $now) (global.get $last)) (then (global.set $last (local.get $now))))
+    (call $decide (local.get $now) (i64.sub (local.get $now) (global.get $last)))
+    (i32.const 0))
+  (export "proxy_on_request_headers" (func $careless)))
