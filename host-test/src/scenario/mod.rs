@@ -11,6 +11,7 @@ pub mod module;
 pub mod schedule;
 pub mod span;
 pub mod step;
+pub mod update;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -31,6 +32,7 @@ pub use self::{
     schedule::Schedule,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
+    update::Update,
 };
 
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -51,6 +53,9 @@ pub struct Scenario {
     /// How the configuration travels. Default: `struct`; text is no struct, and always travels as `string`.
     #[serde(default)]
     pub configuration_as: Encoding,
+    /// What stands under `vm_config.configuration`; travels in the same way.
+    #[serde(default)]
+    pub vm_configuration: Value,
     /// Filters that stand before the one under test, in the order in which a request meets them.
     #[serde(default)]
     pub before: Vec<Filter>,
@@ -122,6 +127,11 @@ impl Scenario {
     pub fn in_flight(&self) -> bool {
         self.steps.iter().any(|step| step.stream.is_some())
     }
+
+    /// Whether the configuration changes on the way.
+    pub fn updates(&self) -> bool {
+        self.steps.iter().any(|step| step.update.is_some())
+    }
 }
 
 /// How Envoy hands the configuration to the filter.
@@ -173,6 +183,12 @@ pub struct Given {
     pub clusters: BTreeMap<String, Vec<CalloutAnswer>>,
     /// The filter's `failure_policy`.
     pub failure_policy: FailurePolicy,
+    /// The base of the back-off under `fail_reload`: `reload_config.backoff.base_interval`. A VM that trapped comes
+    /// back one to one and a half times as long after its worker last made one: say `pass`.
+    pub reload_backoff: Span,
+    /// How long a configuration that was replaced serves the streams that it has: Envoy's `--drain-time-s`,
+    /// in whole seconds.
+    pub drain: Span,
     /// The filter's `allow_on_headers_stop_iteration`: holding a head holds the head alone.
     pub allow_on_headers_stop_iteration: bool,
     /// The listener's and the cluster's `per_connection_buffer_limit_bytes`.
@@ -191,6 +207,8 @@ impl Default for Given {
             protocol: Protocol::default(),
             clusters: BTreeMap::new(),
             failure_policy: FailurePolicy::default(),
+            reload_backoff: Span(1_000_000_000),
+            drain: Span(600_000_000_000),
             allow_on_headers_stop_iteration: true,
             buffer_limit: 1 << 20,
             workers: 1,
@@ -202,7 +220,7 @@ impl Default for Given {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum FailurePolicy {
-    /// Refused; a new VM a second later.
+    /// Refused; a new VM for a request that comes later than the back-off.
     #[default]
     FailReload,
     /// Refused for ever.

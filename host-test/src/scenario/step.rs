@@ -5,11 +5,12 @@ use std::sync::LazyLock;
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::{bytes::Bytes, expect::Expect, headers::HeaderLines, span::Span};
+use super::{bytes::Bytes, expect::Expect, headers::HeaderLines, span::Span, update::Update};
 use crate::outcome::Cut;
 
 /// One request, its answer, and what must be seen of both. A step with a `stream` leaves its exchange
-/// open for later steps of the same name; one that only lets time pass sends nothing.
+/// open for later steps of the same name; one that only lets time pass, or changes the configuration,
+/// sends nothing.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -26,6 +27,9 @@ pub struct Step {
     /// So much time passes first.
     #[serde(default)]
     pub pass: Option<Span>,
+    /// Then the filter under test gets a new configuration.
+    #[serde(default)]
+    pub update: Option<Update>,
     /// Default: `GET /`.
     #[serde(default)]
     pub request: Option<Request>,
@@ -67,9 +71,9 @@ impl Step {
         self.request.get_or_insert_default()
     }
 
-    /// Whether the step does more than let time pass.
+    /// Whether the step does more than let time pass and change the configuration.
     pub fn acts(&self) -> bool {
-        self.pass.is_none() || self.stream.is_some() || self.request.is_some() || self.reply.is_some()
+        self.pass.is_none() && self.update.is_none() || self.stream.is_some() || self.request.is_some() || self.reply.is_some()
     }
 
     /// How often the step is played.

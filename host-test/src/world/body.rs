@@ -21,12 +21,13 @@ fn side(number: u32) -> Option<Side> {
 }
 
 impl World {
-    /// A buffer for reading. `configuration` is there while `on_configure` runs.
+    /// A buffer for reading. `configuration` is there while `on_configure` runs, the VM's always.
     pub fn buffer(
         &self,
         exchange: Option<&Exchange>,
         number: u32,
         configuration: Option<&[u8]>,
+        vm_configuration: &[u8],
     ) -> Result<Vec<u8>, Status> {
         match number {
             0 | 1 => {
@@ -34,7 +35,7 @@ impl World {
                 Ok(half.and_then(|half| half.body.clone()).unwrap_or_default())
             }
             2 | 3 | 5 | 8 => Ok(Vec::new()),
-            6 => Ok(self.vm_configuration.clone()),
+            6 => Ok(vm_configuration.to_vec()),
             7 => configuration.map(<[u8]>::to_vec).ok_or(Status::NotFound),
             4 => Err(Status::NotFound),
             _ => Err(Status::BadArgument),

@@ -72,8 +72,6 @@ pub struct World {
     /// The minor version of Envoy 1 that is played.
     pub envoy: u32,
     pub given: Given,
-    /// The bytes of `vm_config.configuration`.
-    pub vm_configuration: Vec<u8>,
     /// `vm_config.environment_variables`.
     pub environment: BTreeMap<String, String>,
     /// The plugin under test, which names its record.

@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use super::protobuf;
-use crate::scenario::{Encoding, Filter, Scenario};
+use crate::scenario::{Encoding, Filter, Scenario, Update, filter};
 
 #[derive(Clone, Debug, Default)]
 pub struct Plugin {
@@ -11,6 +13,8 @@ pub struct Plugin {
     pub vm_id: String,
     /// The bytes of `configuration` as they reach the filter.
     pub configuration: Vec<u8>,
+    /// The bytes of `vm_config.configuration`.
+    pub vm_configuration: Vec<u8>,
 }
 
 impl Plugin {
@@ -21,14 +25,37 @@ impl Plugin {
     }
 
     fn of(filter: &Filter, place: &str) -> Self {
-        let configuration = match (&filter.configuration, filter.encoding()) {
-            (serde_json::Value::Null, _) => Vec::new(),
-            (value, Encoding::Struct) => protobuf::structure(value),
-            // Text stands as it is, so that a scenario can write what is no JSON.
-            (serde_json::Value::String(text), Encoding::String) => text.clone().into_bytes(),
-            (value, Encoding::String) => value.to_string().into_bytes(),
-        };
         let vm_id = if place.is_empty() { "scenario".into() } else { format!("scenario-{place}") };
-        Self { root_id: filter.plugin.clone(), vm_id, configuration }
+        let bytes = |value| bytes(value, filter.configuration_as);
+        Self {
+            root_id: filter.plugin.clone(),
+            vm_id,
+            configuration: bytes(&filter.configuration),
+            vm_configuration: bytes(&filter.vm_configuration),
+        }
+    }
+
+    /// The same filter with a new configuration.
+    pub fn updated(&self, update: &Update) -> Self {
+        let bytes = |value: &Value| bytes(value, update.configuration_as);
+        let mut updated = self.clone();
+        if let Some(configuration) = &update.configuration {
+            updated.configuration = bytes(configuration);
+        }
+        if let Some(configuration) = &update.vm_configuration {
+            updated.vm_configuration = bytes(configuration);
+        }
+        updated
+    }
+}
+
+/// A configuration as it travels.
+fn bytes(value: &Value, written_as: Encoding) -> Vec<u8> {
+    match (value, filter::encoding(value, written_as)) {
+        (Value::Null, _) => Vec::new(),
+        (value, Encoding::Struct) => protobuf::structure(value),
+        // Text stands as it is, so that a scenario can write what is no JSON.
+        (Value::String(text), Encoding::String) => text.clone().into_bytes(),
+        (value, Encoding::String) => value.to_string().into_bytes(),
     }
 }

@@ -35,7 +35,8 @@ const LINES_WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) struct Flight<'a> {
     host: &'a Host,
-    stage: &'a Stage<'a>,
+    /// As the last update left it.
+    stage: Stage<'a>,
     upstream: &'a Upstream,
     quiet: Quiet,
     open: BTreeMap<String, Open>,
@@ -56,7 +57,7 @@ struct Open {
 impl<'a> Flight<'a> {
     pub(super) fn new(host: &'a Host, stage: &'a Stage<'a>, upstream: &'a Upstream) -> Result<Self> {
         let port = host.ports.get(flight::PING).context("Envoy has no listener for pings")?;
-        Ok(Self { host, stage, upstream, quiet: Quiet::new(*port), open: BTreeMap::new() })
+        Ok(Self { host, stage: stage.clone(), upstream, quiet: Quiet::new(*port), open: BTreeMap::new() })
     }
 
     pub(super) async fn play(&mut self, index: usize, step: &Step, cut: Cut) -> Result<Play> {
@@ -66,6 +67,11 @@ impl<'a> Flight<'a> {
         let name = step.stream.clone().unwrap_or_default();
         if let Some(time) = step.pass {
             tokio::time::sleep(Duration::from_nanos(time.0)).await;
+        }
+        let mut taken = None;
+        if let Some(update) = &step.update {
+            let (was_taken, stage) = self.host.update(&self.stage, update).await?;
+            (self.stage, taken) = (stage, Some(was_taken));
         }
         if step.acts() {
             self.exchange(&name, index, step, cut).await?;
@@ -79,9 +85,9 @@ impl<'a> Flight<'a> {
         if name.is_empty() || self.open.get(&name).is_some_and(|open| matches!(self.entry(open), Ok(Some(_)))) {
             self.open.remove(&name);
         }
-        (play.step, play.cut) = (index, cut);
+        (play.step, play.cut, play.taken) = (index, cut, taken);
         play.metrics = seen::growth(&before, &seen::counters(process.admin()).await?);
-        play.log = own_lines(self.stage, &process.wasm_lines_since(offset));
+        play.log = own_lines(&self.stage, &process.wasm_lines_since(offset));
         Ok(play)
     }
 

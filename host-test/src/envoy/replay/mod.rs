@@ -12,6 +12,7 @@
 mod barrier;
 mod contexts;
 mod flight;
+mod listeners;
 mod play;
 mod seen;
 mod trace;
@@ -20,6 +21,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
+
+use listeners::Listeners;
 
 use super::{
     bootstrap::{Actor, Stage, bootstrap},
@@ -76,9 +79,13 @@ pub fn run(
 /// call them, so no two scenarios of a group may name the same.
 fn put<'a>(groups: &mut Vec<Vec<Entry<'a>>>, entry: Entry<'a>) {
     let names = |entry: &Entry<'a>| &entry.stage.scenario.given.clusters;
+    // One process has one time to drain.
+    let drains = |entry: &Entry<'a>| entry.stage.scenario.updates().then_some(entry.stage.scenario.given.drain);
     let fits = |group: &Vec<Entry<'a>>| {
         group.iter().all(|other| {
-            other.stage.scenario.refused.is_empty() && names(other).keys().all(|name| !names(&entry).contains_key(name))
+            other.stage.scenario.refused.is_empty()
+                && names(other).keys().all(|name| !names(&entry).contains_key(name))
+                && drains(other).zip(drains(&entry)).is_none_or(|(one, other)| one == other)
         })
     };
     match groups.iter_mut().find(|group| fits(group)) {
@@ -165,6 +172,8 @@ struct Host {
     /// Kept, so that they serve.
     _callouts: Vec<Callouts>,
     logs: TempDir,
+    /// Those that change on the way.
+    listeners: tokio::sync::Mutex<Listeners>,
     /// What all filters logged while their configurations were read.
     startup_log: Vec<Line>,
     /// The number of the main thread, where calls are kept.
@@ -188,13 +197,20 @@ impl Host {
         }
         let logs = tempfile::Builder::new().prefix("portcullis-access-").tempdir()?;
         let stages: Vec<Stage<'_>> = group.iter().map(|entry| entry.stage.clone()).collect();
+        // Every access log line at once: a step ends with its line.
+        let mut arguments = versions::arguments(&envoy.version);
+        let drain = stages.iter().find(|stage| stage.scenario.updates()).map(|stage| stage.scenario.given.drain);
+        if let Some(drain) = drain {
+            arguments.extend(["--drain-time-s".into(), (drain.0 / 1_000_000_000).to_string().into()]);
+        }
         let options = Options {
             component_log_level: Some("wasm:trace".into()),
-            // Every access log line at once: a step ends with its line.
-            arguments: versions::arguments(&envoy.version),
+            arguments,
             ..Options::default()
         };
         let mut bootstrap = bootstrap(&stages, logs.path());
+        let listeners = Listeners::new(&stages, logs.path(), &envoy.version)?;
+        listeners.announce(&mut bootstrap);
         versions::suit(&mut bootstrap, &envoy.version);
         if trace {
             barrier::add(&mut bootstrap);
@@ -203,6 +219,7 @@ impl Host {
         let ports = process.admin().listeners().await?;
         let startup_log = process.wasm_lines_since(0);
         let main_thread = trace::main_thread(&process.log()).filter(|_| trace).map(String::from);
-        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, startup_log, main_thread })
+        let listeners = tokio::sync::Mutex::new(listeners);
+        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, listeners, startup_log, main_thread })
     }
 }

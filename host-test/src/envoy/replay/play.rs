@@ -111,6 +111,7 @@ impl Host {
             cut,
             client,
             upstream,
+            taken: None,
             record: entry.record,
             metrics,
             log: own_lines(stage, &self.process.wasm_lines_since(offset)),

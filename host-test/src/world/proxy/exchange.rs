@@ -39,8 +39,8 @@ impl Proxy {
 
     /// Opens a stream and sends what the step has of its request.
     fn request(&mut self, name: &str, step: &Step, cut: Cut) {
-        let worker = (step.worker.max(1) as usize - 1).min(self.workers.len().saturating_sub(1));
-        self.reload(worker);
+        let thread = (step.worker.max(1) as usize).min(self.threads.len().saturating_sub(1));
+        self.reload(thread);
         self.connections += 1;
         let request = step.request();
         let (http2, began, behind) = {
@@ -52,15 +52,16 @@ impl Proxy {
             };
             (world.given.protocol == Protocol::Http2, world.clock.now(), behind)
         };
-        let filters = self.workers.get(worker).map_or(0, Vec::len);
-        let mut stream = Stream::new(filters, began, http2, self.connections, behind);
+        let chain = self.threads.get(thread).map(|thread| thread.chain.clone()).unwrap_or_default();
+        let mut stream = Stream::new(chain.len(), began, http2, self.connections, behind);
         stream.head_request = request.method == "HEAD";
-        let open = Open { worker, stream, request: request.clone(), answered_by: step.clone() };
+        let generation = self.generation;
+        let open = Open { thread, generation, stream, request: request.clone(), answered_by: step.clone() };
         self.open.insert(name.to_owned(), open);
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
         self.run(name, |run| {
-            run.enter();
+            run.enter(&chain);
             run.head(Side::Request, head, schedule.head_only)
         });
         self.pieces(name, Side::Request, schedule.pieces);
@@ -144,8 +145,7 @@ impl Proxy {
     /// Lets a stream go on; whatever comes of it is settled. A stream that ended stays as it is.
     fn run(&mut self, name: &str, act: impl FnOnce(&mut Run<'_>) -> Result<(), Halt>) {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
-        let Some(slots) = self.workers.get_mut(open.worker) else { return };
-        let mut run = Run { world: &self.world, slots, stream: &mut open.stream };
+        let mut run = Run { world: &self.world, stream: &mut open.stream };
         let acted = act(&mut run).and_then(|()| run.after_root());
         run.settle(acted);
     }

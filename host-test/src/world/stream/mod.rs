@@ -21,10 +21,10 @@ mod run;
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 pub use self::{
-    filter::{Filter, Trap},
+    filter::{Filter, Refused, Trap},
     run::Run,
 };
-use super::{Exchange, Headers, Side, filter_state::Declared, reply::Reply};
+use super::{Exchange, Headers, Side, filter_state::Declared, proxy::Root, reply::Reply};
 use crate::outcome::Message;
 
 /// Why a message goes no further for now, against what the filters' answers say.
@@ -62,11 +62,11 @@ struct Pass {
 }
 
 /// A filter's place in a stream.
-#[derive(Debug)]
 struct Seat {
     /// The context's id in the VM, given when the stream begins; `None` where the VM is gone.
     id: Option<u32>,
-    vm: u32,
+    /// The root context that the stream holds; `None` where the filter takes no part, and behind the end.
+    root: Option<Rc<Root>>,
     /// Whether the VM knows the context: once the request reaches the filter, at the latest for its log.
     created: bool,
     exchange: Rc<RefCell<Exchange>>,
@@ -97,7 +97,6 @@ pub struct Behind {
     pub head_alone: bool,
 }
 
-#[derive(Debug)]
 pub struct Stream {
     seats: Vec<Seat>,
     request: Direction,
@@ -130,7 +129,7 @@ impl Stream {
     pub fn new(filters: usize, began: u64, http2: bool, connection: u64, behind: Behind) -> Self {
         let seat = || Seat {
             id: None,
-            vm: 0,
+            root: None,
             created: false,
             exchange: Rc::new(RefCell::new(Exchange::new(began, http2, connection))),
             request: Pass::default(),
@@ -205,7 +204,7 @@ impl Stream {
     /// The places of the filters whose contexts live in this VM.
     fn seats_in(&self, vm: u32) -> Vec<usize> {
         let seats = self.seats.iter().enumerate();
-        seats.filter(|(_, seat)| seat.is_live() && seat.vm == vm).map(|(place, _)| place).collect()
+        seats.filter(|(_, seat)| seat.is_live() && seat.vm() == Some(vm)).map(|(place, _)| place).collect()
     }
 
     /// Lends to every filter that lives in this VM, for a callback of its root context.
@@ -223,6 +222,10 @@ impl Stream {
 }
 
 impl Seat {
+    fn vm(&self) -> Option<u32> {
+        self.root.as_ref().map(|root| root.vm_number())
+    }
+
     fn is_live(&self) -> bool {
         self.created && self.id.is_some()
     }

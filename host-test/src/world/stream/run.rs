@@ -3,17 +3,14 @@
 use std::rc::Rc;
 
 use super::{Filter, Halt, Pass, Stream, Trap};
-use crate::world::{
-    Phase, Shared, Side,
-    logs::Level,
-    proxy::{FailurePolicy, Slot},
-    reply::Reply,
+use crate::{
+    scenario::FailurePolicy,
+    world::{Phase, Shared, Side, proxy::Slot, reply::Reply},
 };
 
-/// A stream with the VMs of its worker.
+/// A stream whose filters are called.
 pub struct Run<'a> {
     pub world: &'a Shared,
-    pub slots: &'a mut [Slot],
     pub stream: &'a mut Stream,
 }
 
@@ -27,23 +24,21 @@ impl Run<'_> {
     }
 
     /// The stream begins: each filter whose VM lives gives its context an id.
-    pub fn enter(&mut self) {
-        for (place, slot) in self.stream.seats.iter_mut().zip(self.slots.iter_mut()) {
-            if let Some(vm) = slot.vm.as_mut() {
-                (place.id, place.vm) = (Some(vm.next_id()), vm.vm());
-            }
+    pub fn enter(&mut self, chain: &[Slot]) {
+        for (seat, slot) in self.stream.seats.iter_mut().zip(chain) {
+            seat.root.clone_from(&slot.root);
+            seat.id = slot.root.as_ref().and_then(|root| root.call(|filter| filter.next_id()));
         }
     }
 
     /// The context of a filter in its VM, made when the request reaches it.
     pub(super) fn begin(&mut self, seat: usize) -> Result<(), Halt> {
-        let (Some(place), Some(slot)) = (self.stream.seats.get_mut(seat), self.slots.get_mut(seat)) else {
-            return Ok(());
-        };
-        let Some(id) = place.id else { return slot.failed() };
+        let Some(place) = self.stream.seats.get_mut(seat) else { return Ok(()) };
+        let Some((root, vm)) = place.root.as_ref().map(|root| (root.id, root.vm_number())) else { return Ok(()) };
+        let Some(id) = place.id else { return self.failed() };
         place.created = true;
-        self.world.borrow_mut().exchanges.insert((place.vm, id), Rc::clone(&place.exchange));
-        self.call(seat, |filter, id| filter.begin(id).map(|()| 0)).map(drop)
+        self.world.borrow_mut().exchanges.insert((vm, id), Rc::clone(&place.exchange));
+        self.call(seat, |filter, id| filter.begin(id, root).map(|()| 0)).map(drop)
     }
 
     /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM is
@@ -52,22 +47,13 @@ impl Run<'_> {
     where
         F: FnOnce(&mut dyn Filter, u32) -> Result<u32, Trap>,
     {
-        let Some(slot) = self.slots.get_mut(seat) else { return Ok(0) };
-        let Some((id, vm)) = self.stream.seats.get(seat).and_then(|seat| Some((seat.id?, seat.vm))) else {
-            return Ok(0);
-        };
-        // A new VM knows nothing of the streams of the old one.
-        let returned = match slot.vm.as_mut().filter(|filter| filter.vm() == vm) {
-            Some(filter) => {
-                self.stream.lend(seat);
-                let returned = callback(filter.as_mut(), id);
-                self.stream.reclaim(seat);
-                returned.map_err(Some)
-            }
-            None => Err(None),
-        };
+        let known = self.stream.seats.get(seat).and_then(|seat| Some((seat.id?, Rc::clone(seat.root.as_ref()?))));
+        let Some((id, root)) = known else { return Ok(0) };
+        self.stream.lend(seat);
+        let returned = root.call(|filter| callback(filter, id));
+        self.stream.reclaim(seat);
         match returned {
-            Ok(returned) => {
+            Some(Ok(returned)) => {
                 let exchange = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange));
                 let Some(exchange) = exchange else { return Ok(returned) };
                 let mut exchange = exchange.borrow_mut();
@@ -77,20 +63,28 @@ impl Run<'_> {
                     None => Ok(returned),
                 }
             }
-            Err(trap) => {
-                self.world.borrow_mut().exchanges.remove(&(vm, id));
+            ended => {
+                self.world.borrow_mut().exchanges.remove(&(root.vm_number(), id));
                 if let Some(seat) = self.stream.seats.get_mut(seat) {
                     seat.id = None;
                 }
-                match trap {
+                match ended {
                     // The stream in which it happened is refused under every policy.
-                    Some(trap) => {
-                        slot.trapped(self.world, &trap);
+                    Some(Err(trap)) => {
+                        root.vm.trapped(self.world, &trap);
                         Err(Halt::Failed)
                     }
-                    None => slot.failed().map(|()| 0),
+                    _ => self.failed().map(|()| 0),
                 }
             }
+        }
+    }
+
+    /// What a filter without a VM means to a stream.
+    fn failed(&self) -> Result<(), Halt> {
+        match self.world.borrow().given.failure_policy {
+            FailurePolicy::FailOpen => Ok(()),
+            FailurePolicy::FailClosed | FailurePolicy::FailReload => Err(Halt::Failed),
         }
     }
 
@@ -152,7 +146,7 @@ impl Run<'_> {
                     }
                 }
                 (place.request.buffering, place.response.buffering) = (false, false);
-                let (Some(id), vm, created) = (place.id, place.vm, place.created) else { continue };
+                let (Some(id), Some(vm), created) = (place.id, place.vm(), place.created) else { continue };
                 if !created && self.begin(seat).is_err() {
                     continue;
                 }
@@ -166,25 +160,6 @@ impl Run<'_> {
                 }
             }
         }
-    }
-}
-
-impl Slot {
-    /// Ends the VM. Nothing comes to it any more: no tick, no callout's answer.
-    pub fn trapped(&mut self, world: &Shared, Trap { callback, message }: &Trap) {
-        let mut world = world.borrow_mut();
-        world.logs.write(Level::Error, &format!("Function: {callback} failed: {message}"));
-        if let Some(vm) = self.vm.take() {
-            world.forget(vm.vm());
-        }
-        self.failed_at = Some(world.clock.now());
-    }
-
-    /// What a filter without a VM means to a stream.
-    fn failed(&self) -> Result<(), Halt> {
-        match self.policy {
-            FailurePolicy::FailOpen => Ok(()),
-            FailurePolicy::FailClosed | FailurePolicy::FailReload => Err(Halt::Failed),
-        }
+        self.stream.seats.iter_mut().for_each(|seat| seat.root = None);
     }
 }
