@@ -240,7 +240,7 @@ fn cluster(stage: &Stage<'_>) -> Value {
             "explicit_http_config": protocol,
         } },
     });
-    if let (true, Some(cluster)) = (stage.scenario.in_flight() || stage.scenario.updates(), cluster.as_object_mut()) {
+    if let (true, Some(cluster)) = (stage.scenario.needs_connections(), cluster.as_object_mut()) {
         cluster.insert("transport_socket".into(), flight::named_by_client());
     }
     cluster

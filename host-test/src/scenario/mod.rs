@@ -116,16 +116,19 @@ impl Scenario {
     /// Whether a host can play this scenario at all.
     pub fn runs_on(&self, host: HostKind) -> bool {
         match host {
-            HostKind::Wasm => true,
+            HostKind::Wasm | HostKind::Envoy => true,
             HostKind::Component => self.chain().iter().all(|filter| filter.module.is_none()),
-            // Envoy itself chooses the worker of a connection.
-            HostKind::Envoy => self.given.workers <= 1,
         }
     }
 
     /// Whether exchanges stay open from step to step.
     pub fn in_flight(&self) -> bool {
         self.steps.iter().any(|step| step.stream.is_some())
+    }
+
+    /// Whether its exchanges need a connection each in Envoy, whose worker can be chosen.
+    pub fn needs_connections(&self) -> bool {
+        self.in_flight() || self.updates() || self.given.workers > 1
     }
 
     /// Whether the configuration changes on the way.
@@ -193,8 +196,7 @@ pub struct Given {
     pub allow_on_headers_stop_iteration: bool,
     /// The listener's and the cluster's `per_connection_buffer_limit_bytes`.
     pub buffer_limit: usize,
-    /// How many workers the proxy has. Envoy itself chooses which of them takes a connection, so a
-    /// scenario with more than one isn't played there.
+    /// How many workers the proxy has; a step chooses one.
     pub workers: u32,
 }
 

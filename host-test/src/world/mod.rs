@@ -94,6 +94,12 @@ impl World {
         }))
     }
 
+    /// Another thread of the proxy runs; 0 is the main one.
+    pub fn enter(&mut self, thread: usize) {
+        self.logs.thread = thread;
+        self.trace.enter(thread);
+    }
+
     /// What a VM that is gone asked for doesn't come.
     pub fn forget(&mut self, vm: u32) {
         self.timers.forget(vm);

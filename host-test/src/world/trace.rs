@@ -5,7 +5,8 @@
 //!    allocated, and numbers that a whole process shares (CAS, queue tokens). Metrics too, but for
 //!    their kinds: Envoy hands a `Struct` over with its members in any order, so that a guest which
 //!    defines a metric for each member has other numbers in each process.
-//! 3. Both names of the allocator are one: which of them a host tries first is not the guest's affair.
+//! 3. The main thread's calls aren't kept, and those of workers stand together.
+//! 4. Both names of the allocator are one: which of them a host tries first is not the guest's affair.
 
 use std::fmt;
 
@@ -133,16 +134,30 @@ impl fmt::Display for Entry {
 }
 
 /// What is kept of the calls of all VMs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trace {
     on: bool,
-    entries: Vec<Entry>,
+    /// Each with the worker that made it.
+    entries: Vec<(usize, Entry)>,
+    /// The worker that runs, from 1; `None` for the main thread.
+    worker: Option<usize>,
     /// The arguments of the call that is about to be made.
     noted: Vec<i64>,
     traps: Vec<String>,
 }
 
+impl Default for Trace {
+    fn default() -> Self {
+        Self { on: false, entries: Vec::new(), worker: Some(1), noted: Vec::new(), traps: Vec::new() }
+    }
+}
+
 impl Trace {
+    /// Another thread runs; 0 is the main one.
+    pub fn enter(&mut self, thread: usize) {
+        self.worker = (thread > 0).then_some(thread);
+    }
+
     /// Begins to keep entries, where `on`.
     pub fn created(&mut self, on: bool) {
         self.on |= on;
@@ -188,14 +203,16 @@ impl Trace {
     }
 
     fn push(&mut self, way: Way, name: &str, values: impl IntoIterator<Item = i64>) {
-        if self.on && self.entries.len() < LARGEST {
-            self.entries.push(Entry::new(way, name, values));
+        if let (true, Some(worker)) = (self.on && self.entries.len() < LARGEST, self.worker) {
+            self.entries.push((worker, Entry::new(way, name, values)));
         }
     }
 
     /// All entries since the last call.
     pub fn take(&mut self) -> Vec<Entry> {
-        std::mem::take(&mut self.entries)
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_by_key(|(worker, _)| *worker);
+        entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
     /// All traps since the last call, each with its callback.

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 
 use super::{
     Host,
-    play::{EXCHANGE_WITHIN, own_lines},
+    play::EXCHANGE_WITHIN,
     seen,
 };
 use crate::{
@@ -55,9 +55,13 @@ struct Open {
 }
 
 impl<'a> Flight<'a> {
-    pub(super) fn new(host: &'a Host, stage: &'a Stage<'a>, upstream: &'a Upstream) -> Result<Self> {
-        let port = host.ports.get(flight::PING).context("Envoy has no listener for pings")?;
-        Ok(Self { host, stage: stage.clone(), upstream, quiet: Quiet::new(*port), open: BTreeMap::new() })
+    pub(super) async fn new(host: &'a Host, stage: &'a Stage<'a>, upstream: &'a Upstream) -> Result<Self> {
+        let workers = stage.scenario.given.workers.max(1);
+        let mut pings = Vec::new();
+        for worker in 1..=workers {
+            pings.push(host.connect(flight::PING, workers, worker).await?);
+        }
+        Ok(Self { host, stage: stage.clone(), upstream, quiet: Quiet::new(pings), open: BTreeMap::new() })
     }
 
     pub(super) async fn play(&mut self, index: usize, step: &Step, cut: Cut) -> Result<Play> {
@@ -87,7 +91,7 @@ impl<'a> Flight<'a> {
         }
         (play.step, play.cut, play.taken) = (index, cut, taken);
         play.metrics = seen::growth(&before, &seen::counters(process.admin()).await?);
-        play.log = own_lines(&self.stage, &process.wasm_lines_since(offset));
+        play.log = self.host.own_lines(&self.stage, process.wasm_lines_since(offset));
         Ok(play)
     }
 
@@ -120,13 +124,13 @@ impl<'a> Flight<'a> {
     /// Opens a stream and says what the step has of its request.
     async fn request(&mut self, name: &str, index: usize, step: &Step, cut: Cut) -> Result<()> {
         let listener = self.stage.listener(index);
-        let port = *self.host.ports.get(&listener).with_context(|| format!("Envoy has no listener {listener}"))?;
+        let stream = self.host.connect(&listener, self.stage.scenario.given.workers, step.worker).await?;
         let Request { headers, body, trailers, more, .. } = step.request();
         let protocol = self.protocol();
         let schedule = Schedule::of(body.as_ref(), has(trailers), self.http2(), *more, cut);
         let outgoing = outgoing(headers, body.as_ref(), trailers, *more, protocol);
         let opening =
-            flight::open(port, protocol, step.request(), &outgoing, schedule.head_only, self.upstream.events());
+            flight::open(stream, protocol, step.request(), &outgoing, schedule.head_only, self.upstream.events());
         let (port, client) = opening.await?;
         let open = Open { port, opened_at: index, client, opened_by: step.clone(), answered_by: step.clone() };
         self.open.insert(name.to_owned(), open);

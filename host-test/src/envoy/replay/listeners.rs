@@ -16,7 +16,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use super::{Host, versions};
+use super::{Host, versions, workers};
 use crate::{
     envoy::{
         Admin,
@@ -42,7 +42,7 @@ impl Listeners {
     pub fn new(stages: &[Stage<'_>], logs: &Path, version: &str) -> Result<Self> {
         let folder = tempfile::Builder::new().prefix("portcullis-listeners-").tempdir()?;
         let changing = stages.iter().filter(|stage| stage.scenario.updates());
-        let all = changing.map(|stage| (stage.name.clone(), listeners(stage, logs))).collect();
+        let all = changing.map(|stage| (stage.name.clone(), of(stage, logs))).collect();
         let mut own = Self { folder, all, version: version.to_owned(), changes: 0 };
         own.write()?;
         Ok(own)
@@ -80,6 +80,15 @@ impl Listeners {
     }
 }
 
+/// The listeners of a scenario, whose workers can be told apart.
+fn of(stage: &Stage<'_>, logs: &Path) -> Vec<Value> {
+    let mut all = listeners(stage, logs);
+    if stage.scenario.given.workers > 1 {
+        all.iter_mut().for_each(workers::direct);
+    }
+    all
+}
+
 /// The scenario with a changed configuration of its filter under test.
 fn changed<'a>(stage: &Stage<'a>, update: &Update) -> Stage<'a> {
     let mut stage = stage.clone();
@@ -94,8 +103,8 @@ fn changed<'a>(stage: &Stage<'a>, update: &Update) -> Stage<'a> {
 
 async fn answers(admin: Admin) -> Result<(u64, u64)> {
     let counted = admin.counters("^listener_manager\\.lds\\.update_").await?;
-    let of = |name: &str| counted.get(name).copied().unwrap_or_default();
-    Ok((of(TAKEN), of(REFUSED)))
+    let count = |name: &str| counted.get(name).copied().unwrap_or_default();
+    Ok((count(TAKEN), count(REFUSED)))
 }
 
 impl Host {
@@ -105,7 +114,7 @@ impl Host {
         let before = answers(self.process.admin()).await?;
         {
             let mut own = self.listeners.lock().await;
-            own.all.insert(stage.name.clone(), listeners(&next, self.logs.path()));
+            own.all.insert(stage.name.clone(), of(&next, self.logs.path()));
             own.write()?;
         }
         let end = Instant::now() + WITHIN;
@@ -119,7 +128,7 @@ impl Host {
             }
         }
         // What Envoy refused must not come again with the next change.
-        self.listeners.lock().await.all.insert(stage.name.clone(), listeners(stage, self.logs.path()));
+        self.listeners.lock().await.all.insert(stage.name.clone(), of(stage, self.logs.path()));
         Ok((false, stage.clone()))
     }
 }

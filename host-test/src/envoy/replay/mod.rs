@@ -9,6 +9,7 @@
 //! 5. Steps are played one after the other: what is seen in between belongs to the step. Where
 //!    streams stay open from step to step, `flight` plays them.
 
+mod back_off;
 mod barrier;
 mod contexts;
 mod flight;
@@ -16,8 +17,9 @@ mod listeners;
 mod play;
 mod seen;
 mod trace;
+mod workers;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
@@ -85,6 +87,7 @@ fn put<'a>(groups: &mut Vec<Vec<Entry<'a>>>, entry: Entry<'a>) {
         group.iter().all(|other| {
             other.stage.scenario.refused.is_empty()
                 && names(other).keys().all(|name| !names(&entry).contains_key(name))
+                && other.stage.scenario.given.workers == entry.stage.scenario.given.workers
                 && drains(other).zip(drains(&entry)).is_none_or(|(one, other)| one == other)
         })
     };
@@ -92,6 +95,14 @@ fn put<'a>(groups: &mut Vec<Vec<Entry<'a>>>, entry: Entry<'a>) {
         Some(group) => group.push(entry),
         None => groups.push(vec![entry]),
     }
+}
+
+/// Lets each worker's connections be told from the others'.
+fn direct(bootstrap: &mut serde_json::Value) {
+    let patterns = bootstrap.pointer_mut("/stats_config/stats_matcher/inclusion_list/patterns");
+    patterns.and_then(|patterns| patterns.as_array_mut()).into_iter().for_each(|all| all.push(workers::stats()));
+    let listeners = bootstrap.pointer_mut("/static_resources/listeners").and_then(|all| all.as_array_mut());
+    listeners.into_iter().flatten().for_each(workers::direct);
 }
 
 /// A scenario on its way into Envoy, with its place in the results.
@@ -176,8 +187,12 @@ struct Host {
     listeners: tokio::sync::Mutex<Listeners>,
     /// What all filters logged while their configurations were read.
     startup_log: Vec<Line>,
-    /// The number of the main thread, where calls are kept.
+    /// The number of the main thread.
     main_thread: Option<String>,
+    /// Whether calls are kept.
+    traces: bool,
+    /// When it served, and had made every VM.
+    started: Instant,
 }
 
 impl Host {
@@ -203,12 +218,17 @@ impl Host {
         if let Some(drain) = drain {
             arguments.extend(["--drain-time-s".into(), (drain.0 / 1_000_000_000).to_string().into()]);
         }
+        let workers = stages.first().map_or(1, |stage| stage.scenario.given.workers.max(1));
         let options = Options {
             component_log_level: Some("wasm:trace".into()),
             arguments,
+            concurrency: workers,
             ..Options::default()
         };
         let mut bootstrap = bootstrap(&stages, logs.path());
+        if workers > 1 {
+            direct(&mut bootstrap);
+        }
         let listeners = Listeners::new(&stages, logs.path(), &envoy.version)?;
         listeners.announce(&mut bootstrap);
         versions::suit(&mut bootstrap, &envoy.version);
@@ -218,8 +238,8 @@ impl Host {
         let process = Process::start(&envoy.binary, &bootstrap, &options).await?;
         let ports = process.admin().listeners().await?;
         let startup_log = process.wasm_lines_since(0);
-        let main_thread = trace::main_thread(&process.log()).filter(|_| trace).map(String::from);
+        let main_thread = trace::main_thread(&process.log()).map(String::from);
         let listeners = tokio::sync::Mutex::new(listeners);
-        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, listeners, startup_log, main_thread })
+        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, listeners, startup_log, main_thread, traces: trace, started: Instant::now() })
     }
 }

@@ -145,6 +145,7 @@ impl Proxy {
     /// Lets a stream go on; whatever comes of it is settled. A stream that ended stays as it is.
     fn run(&mut self, name: &str, act: impl FnOnce(&mut Run<'_>) -> Result<(), Halt>) {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
+        self.world.borrow_mut().enter(open.thread);
         let mut run = Run { world: &self.world, stream: &mut open.stream };
         let acted = act(&mut run).and_then(|()| run.after_root());
         run.settle(acted);

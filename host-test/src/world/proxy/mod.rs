@@ -84,7 +84,7 @@ impl Proxy {
             tried: Tried::default(),
             under_test,
         };
-        proxy.threads.resize_with(workers.max(1) + 1, Thread::default);
+        proxy.threads = (0..=workers.max(1)).map(Thread::new).collect();
         for (place, plugin) in chain.iter().enumerate() {
             proxy.try_out(place, plugin)?;
             proxy.place(0, place, plugin);
@@ -192,6 +192,7 @@ impl Proxy {
     fn root(&mut self, vm: u32, callback: impl FnOnce(&mut dyn Filter) -> Result<(), Trap>) {
         let found = self.threads.iter().enumerate().find_map(|(thread, own)| Some((thread, own.root_in(vm)?)));
         let Some((thread, root)) = found else { return };
+        self.world.borrow_mut().enter(thread);
         let own = |open: &&mut Open| open.thread == thread;
         self.open.values_mut().filter(own).for_each(|open| open.stream.lend_to(vm));
         let returned = root.call(callback);

@@ -32,8 +32,9 @@ struct Old {
     chain: Vec<Slot>,
 }
 
-#[derive(Default)]
 pub struct Thread {
+    /// 0 is the main one.
+    number: usize,
     pub chain: Vec<Slot>,
     old: Vec<Old>,
     /// The root contexts that live here, oldest first.
@@ -43,6 +44,10 @@ pub struct Thread {
 }
 
 impl Thread {
+    pub fn new(number: usize) -> Self {
+        Self { number, chain: Vec::new(), old: Vec::new(), roots: Vec::new(), ending: Vec::new() }
+    }
+
     /// The filter's root context on this thread, made where there is none. The error is that of its start.
     pub fn hold(
         &mut self,
@@ -51,6 +56,7 @@ impl Thread {
         place: usize,
         plugin: &Rc<Plugin>,
     ) -> Result<Rc<Root>, String> {
+        world.borrow_mut().enter(self.number);
         if let Some(root) = self.roots.iter().find(|root| root.is_for(place, plugin)) {
             return Ok(Rc::clone(root));
         }
@@ -115,6 +121,7 @@ impl Thread {
 
     /// Ends the root contexts that nothing holds any more.
     pub fn sweep(&mut self, world: &Shared) {
+        world.borrow_mut().enter(self.number);
         while let Some(place) = self.roots.iter().position(|root| Rc::strong_count(root) == 1) {
             let root = self.roots.remove(place);
             if !root.end(world) {

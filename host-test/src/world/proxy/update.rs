@@ -74,6 +74,7 @@ impl Proxy {
 
     /// Tries a configuration in a canary. The error is why it isn't taken.
     pub(super) fn try_out(&mut self, place: usize, plugin: &Rc<Plugin>) -> Result<(), String> {
+        self.world.borrow_mut().enter(0);
         let vm = |other: &Plugin| other.vm_configuration == plugin.vm_configuration;
         let in_use = self.threads.first().is_some_and(|main| main.uses(place, &plugin.vm_configuration));
         if !in_use {
@@ -108,6 +109,7 @@ impl Proxy {
     pub(super) fn drained(&mut self, generation: u32) {
         self.drains.retain(|drain| drain.generation != generation);
         for open in self.open.values_mut().filter(|open| open.generation == generation && !open.stream.ended) {
+            self.world.borrow_mut().enter(open.thread);
             let mut run = Run { world: &self.world, stream: &mut open.stream };
             let left = run.client_leaves();
             run.settle(left);
