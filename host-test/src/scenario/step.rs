@@ -73,7 +73,10 @@ impl Step {
 
     /// Whether the step does more than let time pass and change the configuration.
     pub fn acts(&self) -> bool {
-        self.pass.is_none() && self.update.is_none() || self.stream.is_some() || self.request.is_some() || self.reply.is_some()
+        self.pass.is_none() && self.update.is_none()
+            || self.stream.is_some()
+            || self.request.is_some()
+            || self.reply.is_some()
     }
 
     /// How often the step is played.

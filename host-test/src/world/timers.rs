@@ -33,7 +33,8 @@ impl Timers {
 
     /// The root context whose tick is due. It is armed again from `now`.
     pub fn take_due(&mut self, now: u64) -> Option<(u32, u32)> {
-        let (root, timer) = self.0.iter_mut().filter(|(_, timer)| timer.due <= now).min_by_key(|(_, timer)| timer.due)?;
+        let (root, timer) =
+            self.0.iter_mut().filter(|(_, timer)| timer.due <= now).min_by_key(|(_, timer)| timer.due)?;
         timer.due = now.saturating_add(timer.period);
         Some(*root)
     }

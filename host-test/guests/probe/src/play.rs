@@ -45,7 +45,8 @@ pub fn callback(name: &'static str, context: u32, arguments: &str, end: bool, de
     if !read {
         return 0;
     }
-    let script = state::with(|state| state.scripts.borrow().get(&state.root(context)).map(Rc::clone)).unwrap_or_default();
+    let script =
+        state::with(|state| state.scripts.borrow().get(&state.root(context)).map(Rc::clone)).unwrap_or_default();
     let call = state::with(|state| {
         let mut calls = state.calls.borrow_mut();
         let call = calls.entry((context, name)).or_default();

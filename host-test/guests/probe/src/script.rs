@@ -151,7 +151,8 @@ fn group(line: &str) -> Result<Group, String> {
 }
 
 fn guard(text: &str) -> Result<Guard, String> {
-    let number = |digits: &str| digits.parse().map_err(|_| format!("`{text}` is no guard: `end`, `2`, `#3` or `has key`"));
+    let number =
+        |digits: &str| digits.parse().map_err(|_| format!("`{text}` is no guard: `end`, `2`, `#3` or `has key`"));
     if let Some(key) = text.strip_prefix("has ") {
         return Ok(Guard::Stored(key.trim().to_owned()));
     }
@@ -260,7 +261,8 @@ mod tests {
 
     #[test]
     fn a_line_is_a_group_of_statements_with_guards() {
-        let script = Script::parse("# a\ntrace\n\nrequest_body[end, 2,#3, has k]: get_buffer 0 0 5; return 1;\n").unwrap();
+        let script =
+            Script::parse("# a\ntrace\n\nrequest_body[end, 2,#3, has k]: get_buffer 0 0 5; return 1;\n").unwrap();
         assert!(script.trace && !script.ids);
         let group = &script.groups[0];
         assert_eq!(group.guards, [Guard::End, Guard::Call(2), Guard::Context(3), Guard::Stored("k".into())]);

@@ -60,9 +60,7 @@ impl BackOff {
     /// Reads out of Envoy's log what a step did to VMs.
     pub fn look(&mut self, host: &Host, step: &Step, log: &str) {
         let main = host.main_thread.as_deref();
-        let of = |line: &str| {
-            trace::thread(line).map(|thread| workers::number(host.process.pid(), main, thread))
-        };
+        let of = |line: &str| trace::thread(line).map(|thread| workers::number(host.process.pid(), main, thread));
         for line in log.lines() {
             let trapped = line.contains("Function: ") && line.contains(" failed");
             let made = line.contains(trace::CREATED);

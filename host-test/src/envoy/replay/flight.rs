@@ -10,13 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{
-    Host,
-    play::EXCHANGE_WITHIN,
-    seen,
-};
+use super::{Host, play::EXCHANGE_WITHIN, seen};
 use crate::{
     envoy::{
         added,

@@ -240,6 +240,17 @@ impl Host {
         let startup_log = process.wasm_lines_since(0);
         let main_thread = trace::main_thread(&process.log()).map(String::from);
         let listeners = tokio::sync::Mutex::new(listeners);
-        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, listeners, startup_log, main_thread, traces: trace, started: Instant::now() })
+        Ok(Self {
+            process,
+            ports,
+            upstreams,
+            _callouts: callouts,
+            logs,
+            listeners,
+            startup_log,
+            main_thread,
+            traces: trace,
+            started: Instant::now(),
+        })
     }
 }

@@ -17,7 +17,8 @@ pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
     pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend) -> Result<Outcome> {
-        let mut outcome = Outcome { startup_log: self.own_lines(stage, self.startup_log.clone()), ..Outcome::default() };
+        let mut outcome =
+            Outcome { startup_log: self.own_lines(stage, self.startup_log.clone()), ..Outcome::default() };
         let mut flight = match backend {
             Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream).await?),
             Backend::AtOnce(_) => None,

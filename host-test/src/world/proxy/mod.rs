@@ -19,11 +19,11 @@ mod update;
 
 use std::{collections::BTreeMap, rc::Rc};
 
+pub use self::{root::Root, thread::Slot};
 use self::{
     thread::Thread,
     update::{Drain, Tried},
 };
-pub use self::{root::Root, thread::Slot};
 use super::{
     Plugin, Shared,
     callouts::Pending,

@@ -80,6 +80,8 @@ struct Direction {
     headers: Option<Headers>,
     /// What a filter holds of the body.
     buffered: Option<Vec<u8>>,
+    /// There was something to hold: Envoy keeps the buffer, empty, to the end.
+    has_held: bool,
     /// The buffer holds its sender back instead of giving up.
     streaming: bool,
     trailers: Option<Headers>,

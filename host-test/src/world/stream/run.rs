@@ -35,14 +35,14 @@ impl Run<'_> {
     pub(super) fn begin(&mut self, seat: usize) -> Result<(), Halt> {
         let Some(place) = self.stream.seats.get_mut(seat) else { return Ok(()) };
         let Some((root, vm)) = place.root.as_ref().map(|root| (root.id, root.vm_number())) else { return Ok(()) };
-        let Some(id) = place.id else { return self.failed() };
+        let Some(id) = place.id else { return self.begun_without() };
         place.created = true;
         self.world.borrow_mut().exchanges.insert((vm, id), Rc::clone(&place.exchange));
         self.call(seat, |filter, id| filter.begin(id, root).map(|()| 0)).map(drop)
     }
 
-    /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM is
-    /// gone answers by its failure policy: 0, or an end of the stream.
+    /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM ended
+    /// under the stream ends that.
     pub(super) fn call<F>(&mut self, seat: usize, callback: F) -> Result<u32, Halt>
     where
         F: FnOnce(&mut dyn Filter, u32) -> Result<u32, Trap>,
@@ -69,19 +69,20 @@ impl Run<'_> {
                     seat.id = None;
                 }
                 match ended {
-                    // The stream in which it happened is refused under every policy.
+                    // The stream in which it happened is refused under every policy, and so are those that the VM
+                    // left behind.
                     Some(Err(trap)) => {
                         root.vm.trapped(self.world, &trap);
                         Err(Halt::Failed)
                     }
-                    _ => self.failed().map(|()| 0),
+                    _ => Err(Halt::Failed),
                 }
             }
         }
     }
 
-    /// What a filter without a VM means to a stream.
-    fn failed(&self) -> Result<(), Halt> {
+    /// What a filter without a VM means to a stream that begins.
+    fn begun_without(&self) -> Result<(), Halt> {
         match self.world.borrow().given.failure_policy {
             FailurePolicy::FailOpen => Ok(()),
             FailurePolicy::FailClosed | FailurePolicy::FailReload => Err(Halt::Failed),
