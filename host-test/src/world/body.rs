@@ -112,9 +112,9 @@ mod tests {
     fn a_body_that_is_not_in_hand_reads_as_empty_and_cannot_be_written() {
         let world = World::default();
         let mut exchange = Exchange::new(0, false, 1);
-        assert_eq!(world.buffer(Some(&exchange), 0, None), Ok(Vec::new()));
-        assert_eq!(world.buffer(None, 7, None), Err(Status::NotFound));
-        assert_eq!(world.buffer(None, 9, None), Err(Status::BadArgument));
+        assert_eq!(world.buffer(Some(&exchange), 0, None, &[]), Ok(Vec::new()));
+        assert_eq!(world.buffer(None, 7, None, &[]), Err(Status::NotFound));
+        assert_eq!(world.buffer(None, 9, None, &[]), Err(Status::BadArgument));
         assert_eq!(exchange.set_buffer(0, 0, 0, b"x"), Err(Status::BadArgument));
         assert_eq!(exchange.set_buffer(7, 0, 0, b"x"), Err(Status::NotFound));
     }

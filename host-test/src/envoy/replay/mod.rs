@@ -81,14 +81,16 @@ pub fn run(
 /// call them, so no two scenarios of a group may name the same.
 fn put<'a>(groups: &mut Vec<Vec<Entry<'a>>>, entry: Entry<'a>) {
     let names = |entry: &Entry<'a>| &entry.stage.scenario.given.clusters;
-    // One process has one time to drain.
-    let drains = |entry: &Entry<'a>| entry.stage.scenario.updates().then_some(entry.stage.scenario.given.drain);
+    // One process has one time to drain, so many workers, and where it reads listeners from a file a name.
+    let of_process = |entry: &Entry<'a>| {
+        let (given, updates) = (&entry.stage.scenario.given, entry.stage.scenario.updates());
+        (given.workers, updates.then_some(given.drain))
+    };
     let fits = |group: &Vec<Entry<'a>>| {
         group.iter().all(|other| {
             other.stage.scenario.refused.is_empty()
                 && names(other).keys().all(|name| !names(&entry).contains_key(name))
-                && other.stage.scenario.given.workers == entry.stage.scenario.given.workers
-                && drains(other).zip(drains(&entry)).is_none_or(|(one, other)| one == other)
+                && of_process(other) == of_process(&entry)
         })
     };
     match groups.iter_mut().find(|group| fits(group)) {
