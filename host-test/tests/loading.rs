@@ -109,8 +109,8 @@ fn a_module_starts_by_initialize_and_main_or_else_by_start() {
         let said = |number: u32| format!("info: =0{number}");
         // The VM that others are made from has no root context.
         let base: Vec<String> = order.into_iter().map(said).collect();
-        let one = [base.clone(), vec![said(5)]].concat();
-        assert_eq!(log, [base, one.repeat(3)].concat());
+        let one: Vec<String> = base.iter().cloned().chain([said(5)]).collect();
+        assert_eq!(log, [base, one.clone(), one.clone(), one].concat());
     }
 }
 
