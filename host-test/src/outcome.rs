@@ -28,6 +28,8 @@ pub struct Play {
     pub step: usize,
     /// How the bodies were cut.
     pub cut: Cut,
+    /// Whether the step's update was taken.
+    pub taken: Option<bool>,
     /// What the client received; `None` where the connection ended without a response.
     pub client: Option<Message>,
     /// What the upstream received; `None` where it wasn't reached.

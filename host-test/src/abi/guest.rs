@@ -1,6 +1,10 @@
 //! What the host keeps for one VM.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet, HashMap},
+    rc::Rc,
+};
 
 use wasmtime::{Memory, StoreLimits, TypedFunc};
 
@@ -19,12 +23,22 @@ pub enum Stage {
     Serving,
 }
 
-/// The root context of the one plugin that a VM holds.
+/// The first root context of a VM.
 pub const ROOT: u32 = 1;
 
 pub struct Guest {
     pub world: Shared,
+    /// The plugin whose context runs.
     pub plugin: Rc<Plugin>,
+    /// By root context.
+    pub roots: BTreeMap<u32, Rc<Plugin>>,
+    /// The root context of each stream's.
+    pub streams: HashMap<u32, u32>,
+    /// Root contexts that wait for `proxy_done`, and those that need wait no longer.
+    pub ending: BTreeSet<u32>,
+    pub over: Vec<u32>,
+    /// The root contexts that made callouts, by their tokens.
+    pub callers: HashMap<u32, u32>,
     /// The VM's number in the world.
     pub vm: u32,
     pub metrics: Defined,
@@ -64,6 +78,11 @@ impl Guest {
         Self {
             world,
             plugin,
+            roots: BTreeMap::new(),
+            streams: HashMap::new(),
+            ending: BTreeSet::new(),
+            over: Vec::new(),
+            callers: HashMap::new(),
             vm,
             metrics: Defined::default(),
             foreign: Foreign::default(),
@@ -99,6 +118,22 @@ impl Guest {
     /// What a fault meets, if this is the filter under test.
     pub fn met(&self) -> Option<Met> {
         self.plugin.under_test.then_some(Met { vm: self.vm, configured: self.configured })
+    }
+
+    /// The root context of a context; its own, if it is one.
+    pub fn root_of(&self, context: u32) -> u32 {
+        self.streams.get(&context).copied().unwrap_or(context)
+    }
+
+    /// The root context of the context in effect.
+    pub fn root(&self) -> u32 {
+        self.root_of(self.effective.unwrap_or(self.context))
+    }
+
+    /// Remembers which root context an answer is for.
+    pub fn calls_out(&mut self, token: u32) {
+        let root = self.root();
+        self.callers.insert(token, root);
     }
 
     /// The configuration that was last read in the context in effect.

@@ -27,19 +27,19 @@ pub fn run(components: &[PathBuf], scenario: &Scenario) -> anyhow::Result<Outcom
         policy::load(&bytes).with_context(|| format!("{} is no head-policy", component.display()))
     };
     let components = components.iter().map(load).collect::<anyhow::Result<Vec<_>>>()?;
-    let filters = components.len();
-    let chain: Vec<_> = components.into_iter().zip(Plugin::chain(scenario)).collect();
+    let plugins = Plugin::chain(scenario);
     let world = World::of(scenario);
     let (limits, under_test) = (Limits::default(), scenario.place());
     let bounded = limits.within(scenario.given.limits);
     let around = Shared::clone(&world);
-    let start = move |place: usize| {
-        let (component, plugin) = chain.get(place).ok_or("the chain has no such filter")?;
+    let start = move |place: usize, plugin: &Plugin| {
+        let component = components.get(place).ok_or("the chain has no such filter")?;
         let limits = if place == under_test { bounded } else { limits };
-        let policy = Policy::start(component, &around, plugin, limits).map_err(|error| format!("{error:#}"))??;
+        let policy = Policy::start(component, &around, plugin, limits).map_err(|error| format!("{error:#}"))?;
         Ok(Box::new(policy) as Box<dyn Filter>)
     };
-    let started = Proxy::start(Shared::clone(&world), filters, scenario.given.workers as usize, Box::new(start));
+    let workers = scenario.given.workers as usize;
+    let started = Proxy::start(Shared::clone(&world), &plugins, scenario.place(), workers, Box::new(start));
     let mut outcome = Outcome { startup_log: world.borrow_mut().logs.take(), ..Outcome::default() };
     let mut proxy = match started {
         Ok(proxy) => proxy,

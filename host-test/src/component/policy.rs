@@ -26,7 +26,7 @@ use crate::{
         maps::Map,
         metrics::Defined,
         reply::Reply,
-        stream::{Filter, Trap},
+        stream::{Filter, Refused, Trap},
     },
 };
 
@@ -51,6 +51,9 @@ fn compile(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
     Ok(HeadPolicyPre::new(linker.instantiate_pre(&component)?)?)
 }
 
+/// What the world calls an instance's only configuration.
+const ROOT: u32 = 1;
+
 pub struct Policy {
     store: Store<Guest>,
     policy: HeadPolicy,
@@ -60,32 +63,27 @@ pub struct Policy {
 }
 
 impl Policy {
-    /// An instance with the scenario's configuration, or the policy's reason not to take it.
+    /// An instance without a configuration.
     pub fn start(
         component: &HeadPolicyPre<Guest>,
         world: &Shared,
-        plugin: &Rc<Plugin>,
+        plugin: &Plugin,
         limits: Limits,
-    ) -> anyhow::Result<Result<Self, String>> {
+    ) -> anyhow::Result<Self> {
         let guest = Guest {
             world: Shared::clone(world),
-            plugin: Rc::clone(plugin),
+            plugin: Rc::new(plugin.clone()),
             vm: world.borrow_mut().next_vm(),
             metrics: Defined::default(),
             limits: StoreLimitsBuilder::new().memory_size(limits.memory).build(),
             exchange: None,
-            configuring: true,
+            configuring: false,
         };
         let mut store = Store::new(vm::engine().map_err(anyhow::Error::msg)?, guest);
         store.limiter(|guest| &mut guest.limits);
         limits.arm(&mut store)?;
         let policy = component.instantiate(&mut store)?;
-        let taken = match policy.portcullis_policy_head_filter().call_configure(&mut store, &plugin.configuration) {
-            Ok(taken) => taken,
-            Err(error) => Err(format!("configure failed: {}", error.root_cause())),
-        };
-        store.data_mut().configuring = false;
-        Ok(taken.map(|()| Self { store, policy, limits, exchanges: HashMap::new(), next: 2 }))
+        Ok(Self { store, policy, limits, exchanges: HashMap::new(), next: 2 })
     }
 
     fn call<T, F>(&mut self, id: u32, callback: &str, call: F) -> Result<T, Trap>
@@ -113,13 +111,37 @@ impl Filter for Policy {
         self.store.data().vm
     }
 
+    /// A component has one configuration.
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn start_root(&mut self, plugin: &Rc<Plugin>) -> Result<u32, Refused> {
+        let refused = |message, trap| Refused { root: ROOT, message, trap };
+        self.store.data_mut().plugin = Rc::clone(plugin);
+        self.store.data_mut().configuring = true;
+        let filter = self.policy.portcullis_policy_head_filter();
+        let taken = self
+            .limits
+            .arm(&mut self.store)
+            .and_then(|()| filter.call_configure(&mut self.store, &plugin.configuration));
+        self.store.data_mut().configuring = false;
+        match taken {
+            Ok(taken) => taken.map(|()| ROOT).map_err(|reason| refused(reason, None)),
+            Err(error) => {
+                let trap = trap("configure", &error);
+                Err(refused(format!("configure failed: {}", trap.message), Some(trap)))
+            }
+        }
+    }
+
     fn next_id(&mut self) -> u32 {
         let id = self.next;
         self.next += 1;
         id
     }
 
-    fn begin(&mut self, id: u32) -> Result<(), Trap> {
+    fn begin(&mut self, id: u32, _root: u32) -> Result<(), Trap> {
         self.store.data_mut().exchange = Some(id);
         let exchange = self
             .limits

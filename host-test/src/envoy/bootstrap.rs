@@ -10,7 +10,9 @@ use anyhow::Result;
 use serde_json::{Map, Value, json};
 
 use super::{behind, flight};
-use crate::scenario::{Encoding, FailurePolicy, Filter, Given, Place, Protocol, Redirects, Retries, Scenario, Step};
+use crate::scenario::{
+    Encoding, FailurePolicy, Filter, Given, Place, Protocol, Redirects, Retries, Scenario, Step, filter,
+};
 
 /// A scenario with all that its part of a bootstrap needs.
 #[derive(Clone, Debug)]
@@ -82,14 +84,12 @@ impl Stage<'_> {
 
 /// The bootstrap of all stages, with access logs in the folder `logs`. Every listener takes a free port.
 pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
-    let listeners = stages.iter().flat_map(|stage| {
-        stage.listeners().into_iter().map(move |(name, step)| listener(stage, &name, step, &logs.join(&name)))
-    });
+    let listeners = stages.iter().filter(|stage| !stage.scenario.updates()).flat_map(|stage| listeners(stage, logs));
     json!({
         // Only what is read: the admin interface is asked at every step.
         "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": [
             { "prefix": "wasmcustom." }, { "prefix": "wasm." }, { "suffix": "_cx_rx_bytes_total" },
-            { "suffix": "downstream_rq_total" }, { "suffix": "downstream_rq_active" },
+            { "prefix": "listener_manager.lds.update_" }, { "suffix": "downstream_rq_total" }, { "suffix": "downstream_rq_active" },
         ] } } },
         "static_resources": {
             "listeners": listeners.chain([flight::ping()]).collect::<Vec<_>>(),
@@ -97,6 +97,11 @@ pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
                 .collect::<Vec<_>>(),
         },
     })
+}
+
+/// The listeners of a stage, all with the same filters.
+pub fn listeners(stage: &Stage<'_>, logs: &Path) -> Vec<Value> {
+    stage.listeners().into_iter().map(|(name, step)| listener(stage, &name, step, &logs.join(&name))).collect()
 }
 
 fn listener(stage: &Stage<'_>, name: &str, step: Option<&Step>, log: &Path) -> Value {
@@ -164,16 +169,23 @@ fn wasm(actor: &Actor, given: &Given) -> Value {
         },
         "allow_on_headers_stop_iteration": given.allow_on_headers_stop_iteration,
     });
-    if let (Some(configuration), Some(config)) = (configuration(&actor.filter), config.as_object_mut()) {
-        config.insert("configuration".into(), configuration);
+    let Filter { configuration, vm_configuration, configuration_as, .. } = &actor.filter;
+    for (place, value) in [("", configuration), ("/vm_config", vm_configuration)] {
+        let members = config.pointer_mut(place).and_then(Value::as_object_mut);
+        if let (Some(value), Some(members)) = (self::configuration(value, *configuration_as), members) {
+            members.insert("configuration".into(), value);
+        }
+    }
+    if let (FailurePolicy::FailReload, Some(config)) = (given.failure_policy, config.as_object_mut()) {
+        let base = format!("{}s", given.reload_backoff.0 as f64 / 1e9);
+        config.insert("reload_config".into(), json!({ "backoff": { "base_interval": base } }));
     }
     json!({ "@type": "type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm", "config": config })
 }
 
 /// `None` for a filter without configuration: then the filter gets none, of length 0.
-fn configuration(filter: &Filter) -> Option<Value> {
-    let configuration = &filter.configuration;
-    match filter.encoding() {
+fn configuration(configuration: &Value, wanted: Encoding) -> Option<Value> {
+    match filter::encoding(configuration, wanted) {
         _ if configuration.is_null() => None,
         Encoding::Struct => {
             Some(json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": configuration }))
@@ -264,7 +276,7 @@ fn cluster(stage: &Stage<'_>) -> Value {
             "explicit_http_config": protocol,
         } },
     });
-    if let (true, Some(cluster)) = (stage.scenario.in_flight(), cluster.as_object_mut()) {
+    if let (true, Some(cluster)) = (stage.scenario.needs_connections(), cluster.as_object_mut()) {
         cluster.insert("transport_socket".into(), flight::named_by_client());
     }
     cluster
@@ -294,7 +306,10 @@ mod tests {
 
     #[test]
     fn a_configuration_travels_as_the_scenario_says_and_none_stays_none() {
-        let of = |yaml: &str| configuration(&scenario(yaml).chain()[0]);
+        let of = |yaml: &str| {
+            let filter = &scenario(yaml).chain()[0];
+            configuration(&filter.configuration, filter.configuration_as)
+        };
         assert_eq!(of("{scenario: s}"), None);
         assert_eq!(of("{scenario: s, configuration: {a: 1}}").unwrap()["value"], json!({ "a": 1 }));
         let text = of("{scenario: s, configuration: {a: 1}, configuration_as: string}").unwrap();

@@ -42,6 +42,12 @@ pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
 pub fn check(step: &Step, play: &Play) -> Vec<String> {
     let (expect, open) = (&step.expect, step.stream.is_some());
     let mut failures = Vec::new();
+    if let Some(taken) = play.taken
+        && taken == expect.refused
+    {
+        let (wanted, actual) = if taken { ("refused", "taken") } else { ("taken", "refused") };
+        failures.push(format!("update: expected to be {wanted}, was {actual}"));
+    }
     client(expect, play, open, &mut failures);
     upstream("upstream", &expect.upstream, play.upstream.as_ref(), open, &mut failures);
     attempts(expect, play, &mut failures);

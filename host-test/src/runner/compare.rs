@@ -54,6 +54,8 @@ pub fn compare(scenario: &Scenario, a: (HostKind, &Outcome), b: (HostKind, &Outc
 fn plays(differences: &mut Vec<String>, names: Names<'_>, (a, b): (&Play, &Play)) {
     let step = a.step + 1;
     let mut found = seen(names, (a, b));
+    let taken = |play: &Play| if play.taken == Some(false) { "refused" } else { "taken" };
+    differ(&mut found, names, "update", (&taken(a), &taken(b)));
     let metrics: BTreeSet<&String> = a.metrics.keys().chain(b.metrics.keys()).collect();
     for metric in metrics {
         let grown = |play: &Play| play.metrics.get(metric).copied().unwrap_or(0);

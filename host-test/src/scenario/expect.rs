@@ -24,6 +24,8 @@ pub struct Expect {
     pub record: BTreeMap<String, String>,
     /// How much each counter of the filter grows in this step; those named must grow so.
     pub metrics: BTreeMap<String, i64>,
+    /// Whether the proxy refuses the step's `update`. Default: it takes it.
+    pub refused: bool,
     /// Texts that the proxy's log must hold after this step.
     pub log: Vec<String>,
 }

@@ -17,13 +17,20 @@ pub struct Filter {
     pub configuration: Value,
     /// How the configuration travels. Default: `struct`; text is no struct, and always travels as `string`.
     pub configuration_as: Encoding,
+    /// What stands under `vm_config.configuration`; travels in the same way.
+    pub vm_configuration: Value,
 }
 
 impl Filter {
     /// How the configuration travels.
     pub fn encoding(&self) -> Encoding {
-        if self.configuration.is_string() { Encoding::String } else { self.configuration_as }
+        encoding(&self.configuration, self.configuration_as)
     }
+}
+
+/// How a configuration travels that a scenario wants to travel so.
+pub fn encoding(configuration: &Value, wanted: Encoding) -> Encoding {
+    if configuration.is_string() { Encoding::String } else { wanted }
 }
 
 impl Scenario {
@@ -34,6 +41,7 @@ impl Scenario {
             module: self.module.clone(),
             configuration: self.configuration.clone(),
             configuration_as: self.configuration_as,
+            vm_configuration: self.vm_configuration.clone(),
         };
         self.before.iter().cloned().chain([under_test]).chain(self.after.iter().cloned()).collect()
     }

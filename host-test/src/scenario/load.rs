@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Fault, Protocol, Scenario, Step, bytes};
+use super::{Fault, Given, Protocol, Scenario, Step, bytes};
 use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
@@ -145,6 +145,16 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
     if let Some(wrong) = scenario.all_faults().find_map(Fault::wrong) {
         bail!("{wrong}");
     }
+    let Given { drain, workers, .. } = &scenario.given;
+    if drain.0 == 0 || drain.0 % 1_000_000_000 != 0 {
+        bail!("`drain` is a time of whole seconds, and not 0: Envoy has no other");
+    }
+    if (scenario.updates() || *workers > 1) && scenario.steps.iter().any(|step| step.reply.is_some()) {
+        bail!("a step with a `reply` has a listener of its own: without `update` and `workers`");
+    }
+    if let Some(place) = scenario.steps.iter().position(|step| step.worker == 0 || step.worker > *workers) {
+        bail!("step {} names a worker that isn't there: they count from 1 to `workers`", place + 1);
+    }
     for (index, step) in scenario.steps.iter().enumerate() {
         let place = index + 1;
         match step.plays() {
@@ -174,6 +184,12 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
         }
         if step.response.is_some() && step.reply.is_some() {
             bail!("step {place} has a `response` and a `reply`; where a later filter replies, no upstream responds");
+        }
+        if step.expect.refused && step.update.is_none() {
+            bail!("step {place} expects `refused` of an `update` that it doesn't have");
+        }
+        if step.update.is_some() && step.plays() > 1 {
+            bail!("step {place} has an `update`, which is made once: leave out `every_split` and `times`");
         }
         if let Some((name, _)) = step.expect.metrics.iter().find(|(_, growth)| **growth == 0) {
             bail!("step {place} expects `{name}` not to grow, which holds for every misspelt name; leave it out");
@@ -234,6 +250,11 @@ mod tests {
             "{scenario: a, given: {retries: {on: [5xx], times: 101}}, steps: [{}]}",
             "{scenario: a, steps: [{}], envoy: {since: 1.37.x}}",
             "{scenario: a, steps: [{}], given: {workers: 65}}",
+            "{scenario: a, steps: [{expect: {refused: true}}]}",
+            "{scenario: a, steps: [{update: {}, times: 2}]}",
+            "{scenario: a, steps: [{}], given: {drain: 1500ms}}",
+            "{scenario: a, steps: [{update: {}}, {reply: {status: 403}}]}",
+            "{scenario: a, steps: [{worker: 2}]}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
             assert!(shows_something(&scenario).is_err(), "{yaml}");

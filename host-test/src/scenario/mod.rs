@@ -15,6 +15,7 @@ pub mod retry;
 pub mod schedule;
 pub mod span;
 pub mod step;
+pub mod update;
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -39,6 +40,7 @@ pub use self::{
     schedule::Schedule,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
+    update::Update,
 };
 
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
@@ -59,6 +61,9 @@ pub struct Scenario {
     /// How the configuration travels. Default: `struct`; text is no struct, and always travels as `string`.
     #[serde(default)]
     pub configuration_as: Encoding,
+    /// What stands under `vm_config.configuration`; travels in the same way.
+    #[serde(default)]
+    pub vm_configuration: Value,
     /// Filters that stand before the one under test, in the order in which a request meets them.
     #[serde(default)]
     pub before: Vec<Filter>,
@@ -122,16 +127,24 @@ impl Scenario {
     /// Whether a host can play this scenario at all.
     pub fn runs_on(&self, host: HostKind) -> bool {
         match host {
-            HostKind::Wasm => true,
+            HostKind::Wasm | HostKind::Envoy => true,
             HostKind::Component => self.chain().iter().all(|filter| filter.module.is_none()),
-            // Envoy itself chooses the worker of a connection.
-            HostKind::Envoy => self.given.workers <= 1,
         }
     }
 
     /// Whether exchanges stay open from step to step.
     pub fn in_flight(&self) -> bool {
         self.steps.iter().any(|step| step.stream.is_some())
+    }
+
+    /// Whether its exchanges need a connection each in Envoy, whose worker can be chosen.
+    pub fn needs_connections(&self) -> bool {
+        self.in_flight() || self.updates() || self.given.workers > 1
+    }
+
+    /// Whether the configuration changes on the way.
+    pub fn updates(&self) -> bool {
+        self.steps.iter().any(|step| step.update.is_some())
     }
 }
 
@@ -190,12 +203,17 @@ pub struct Given {
     pub clusters: BTreeMap<String, Vec<CalloutAnswer>>,
     /// The filter's `failure_policy`.
     pub failure_policy: FailurePolicy,
+    /// The base of the back-off under `fail_reload`: `reload_config.backoff.base_interval`. A VM that trapped comes
+    /// back one to one and a half times as long after its worker last made one: say `pass`.
+    pub reload_backoff: Span,
+    /// How long a configuration that was replaced serves the streams that it has: Envoy's `--drain-time-s`,
+    /// in whole seconds.
+    pub drain: Span,
     /// The filter's `allow_on_headers_stop_iteration`: holding a head holds the head alone.
     pub allow_on_headers_stop_iteration: bool,
     /// The listener's and the cluster's `per_connection_buffer_limit_bytes`.
     pub buffer_limit: usize,
-    /// How many workers the proxy has. Envoy itself chooses which of them takes a connection, so a
-    /// scenario with more than one isn't played there.
+    /// How many workers the proxy has; a step chooses one.
     pub workers: u32,
     /// How much each VM of the filter under test may use. Not played in Envoy.
     pub limits: Bounds,
@@ -213,6 +231,8 @@ impl Default for Given {
             protocol: Protocol::default(),
             clusters: BTreeMap::new(),
             failure_policy: FailurePolicy::default(),
+            reload_backoff: Span(1_000_000_000),
+            drain: Span(600_000_000_000),
             allow_on_headers_stop_iteration: true,
             buffer_limit: 1 << 20,
             workers: 1,
@@ -225,7 +245,7 @@ impl Default for Given {
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum FailurePolicy {
-    /// Refused; a new VM a second later.
+    /// Refused; a new VM for a request that comes later than the back-off.
     #[default]
     FailReload,
     /// Refused for ever.

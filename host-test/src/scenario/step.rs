@@ -12,11 +12,13 @@ use super::{
     headers::HeaderLines,
     raw::Raw,
     span::Span,
+    update::Update,
 };
 use crate::outcome::Cut;
 
 /// One request, its answer, and what must be seen of both. A step with a `stream` leaves its exchange
-/// open for later steps of the same name; one that only lets time pass sends nothing.
+/// open for later steps of the same name; one that only lets time pass, or changes the configuration,
+/// sends nothing.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Step {
@@ -39,6 +41,9 @@ pub struct Step {
     /// So much time passes first.
     #[serde(default)]
     pub pass: Option<Span>,
+    /// Then the filter under test gets a new configuration.
+    #[serde(default)]
+    pub update: Option<Update>,
     /// Default: `GET /`.
     #[serde(default)]
     pub request: Option<Request>,
@@ -97,9 +102,12 @@ impl Step {
         self.request.iter().map(|request| &request.raw).chain(answers).any(Option::is_some)
     }
 
-    /// Whether the step does more than let time pass.
+    /// Whether the step does more than let time pass and change the configuration.
     pub fn acts(&self) -> bool {
-        self.pass.is_none() || self.stream.is_some() || self.request.is_some() || self.reply.is_some()
+        self.pass.is_none() && self.update.is_none()
+            || self.stream.is_some()
+            || self.request.is_some()
+            || self.reply.is_some()
     }
 
     /// How often the step is played.

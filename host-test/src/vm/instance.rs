@@ -14,7 +14,7 @@ use crate::{
         Plugin, Shared, Side,
         callouts::Answer,
         grpc::Event,
-        stream::{Filter, Trap},
+        stream::{Filter, Refused, Trap},
         trace::Numbers,
     },
 };
@@ -31,15 +31,14 @@ pub struct Instance {
 }
 
 impl Instance {
-    /// Envoy's start of a VM: `_initialize` (or `_start`), the root context, `on_vm_start`,
-    /// `on_configure`. The error is Envoy's or the trap's.
-    pub fn start(module: &Loaded, world: &Shared, plugin: &Rc<Plugin>, limits: Limits) -> Result<Self, String> {
+    /// Envoy's start of a VM: `_initialize` (or `_start`). The error is Envoy's or the trap's.
+    pub fn start(module: &Loaded, world: &Shared, plugin: &Plugin, limits: Limits) -> Result<Self, String> {
         {
             let mut world = world.borrow_mut();
             world.envoy = limits.envoy;
             world.trace.created(limits.trace);
         }
-        let guest = Guest::new(Shared::clone(world), Rc::clone(plugin), limits.of_store());
+        let guest = Guest::new(Shared::clone(world), Rc::new(plugin.clone()), limits.of_store());
         let mut store = Store::new(module.module().engine(), guest);
         store.limiter(|guest| &mut guest.limits);
         limits.arm(&mut store).map_err(|error| error.to_string())?;
@@ -51,13 +50,8 @@ impl Instance {
             .find_map(|name| instance.get_typed_func::<u32, u32>(&mut store, name).ok());
         store.data_mut().memory = Some(memory);
         store.data_mut().allocator = allocator;
-        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT + 1, failed: None };
+        let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT, failed: None };
         vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
-        let (on_start, on_configure) = (world.borrow().vm_configuration.len(), plugin.configuration.len());
-        vm.store.data_mut().stage = Stage::Serving;
-        vm.configure("proxy_on_vm_start", on_start)?;
-        vm.store.data_mut().stage = Stage::Configuring;
-        vm.configure("proxy_on_configure", on_configure)?;
         vm.store.data_mut().stage = Stage::Serving;
         vm.store.data_mut().configured = true;
         Ok(vm)
@@ -71,22 +65,47 @@ impl Instance {
         } else {
             self.call::<(), ()>(ROOT, "_start", ())?;
         }
-        self.store.data_mut().stage = Stage::Serving;
-        self.call::<(u32, u32), ()>(ROOT, "proxy_on_context_create", (ROOT, 0))?;
         Ok(())
     }
 
-    fn configure(&mut self, callback: &str, length: usize) -> Result<(), String> {
+    /// `on_vm_start` and `on_configure`.
+    fn configure(&mut self, root: u32, callback: &str, length: usize) -> Result<(), Refused> {
         let length = u32::try_from(length).unwrap_or(u32::MAX);
-        match self.call::<(u32, u32), u32>(ROOT, callback, (ROOT, length)) {
-            Ok(Some(0)) => Err(format!("Unable to create Wasm plugin: {callback} answered false")),
+        let refused = |why: String, trap| {
+            Err(Refused { root, message: format!("Unable to create Wasm plugin: {callback} {why}"), trap })
+        };
+        match self.call::<(u32, u32), u32>(root, callback, (root, length)) {
+            Ok(Some(0)) => refused("answered false".into(), None),
             Ok(_) => Ok(()),
-            Err(Trap { message, .. }) => Err(format!("Unable to create Wasm plugin: {callback} failed: {message}")),
+            Err(trap) => refused(format!("failed: {}", trap.message), Some(trap)),
         }
     }
 
-    /// One callback for a context; `None` where the module doesn't have it.
+    /// One callback for a context, and the ends of root contexts that it lets go; `None` where the module
+    /// doesn't have it.
     fn call<P: WasmParams + Numbers, R: WasmResults + Numbers>(
+        &mut self,
+        context: u32,
+        callback: &str,
+        arguments: P,
+    ) -> Result<Option<R>, Trap> {
+        let returned = self.call_once(context, callback, arguments)?;
+        while let Some(root) = self.store.data_mut().over.pop() {
+            self.delete_root(root)?;
+        }
+        Ok(returned)
+    }
+
+    fn delete_root(&mut self, root: u32) -> Result<(), Trap> {
+        let deleted = self.call_once::<_, ()>(root, "proxy_on_delete", (root,)).map(drop);
+        let guest = self.store.data_mut();
+        guest.roots.remove(&root);
+        let vm = guest.vm;
+        guest.world.borrow_mut().timers.forget_root(vm, root);
+        deleted
+    }
+
+    fn call_once<P: WasmParams + Numbers, R: WasmResults + Numbers>(
         &mut self,
         context: u32,
         callback: &str,
@@ -97,6 +116,9 @@ impl Instance {
         let trap = |message| Trap { callback: callback.to_owned(), message };
         let guest = self.store.data_mut();
         (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
+        if let Some(plugin) = guest.roots.get(&guest.root_of(context)) {
+            guest.plugin = Rc::clone(plugin);
+        }
         self.limits.arm(&mut self.store).map_err(|error| trap(error.to_string()))?;
         let world = Shared::clone(&self.store.data().world);
         world.borrow_mut().trace.called(callback, &arguments);
@@ -140,14 +162,37 @@ impl Filter for Instance {
         self.store.data().vm
     }
 
+    fn start_root(&mut self, plugin: &Rc<Plugin>) -> Result<u32, Refused> {
+        let root = self.next_id();
+        self.store.data_mut().roots.insert(root, Rc::clone(plugin));
+        self.call::<(u32, u32), ()>(root, "proxy_on_context_create", (root, 0)).map_err(|trap| {
+            let message = format!("Function: {} failed: {}", trap.callback, trap.message);
+            Refused { root, message, trap: Some(trap) }
+        })?;
+        self.configure(root, "proxy_on_vm_start", plugin.vm_configuration.len())?;
+        self.store.data_mut().stage = Stage::Configuring;
+        let configured = self.configure(root, "proxy_on_configure", plugin.configuration.len());
+        self.store.data_mut().stage = Stage::Serving;
+        configured.map(|()| root)
+    }
+
+    fn end_root(&mut self, root: u32) -> Result<bool, Trap> {
+        if self.call::<_, u32>(root, "proxy_on_done", (root,))? == Some(0) {
+            self.store.data_mut().ending.insert(root);
+            return Ok(false);
+        }
+        self.delete_root(root).map(|()| true)
+    }
+
     fn next_id(&mut self) -> u32 {
         let id = self.next;
         self.next += 1;
         id
     }
 
-    fn begin(&mut self, id: u32) -> Result<(), Trap> {
-        self.call::<_, ()>(id, "proxy_on_context_create", (id, ROOT)).map(drop)
+    fn begin(&mut self, id: u32, root: u32) -> Result<(), Trap> {
+        self.store.data_mut().streams.insert(id, root);
+        self.call::<_, ()>(id, "proxy_on_context_create", (id, root)).map(drop)
     }
 
     fn headers(&mut self, id: u32, side: Side, lines: u32, end: bool) -> Result<u32, Trap> {
@@ -181,15 +226,20 @@ impl Filter for Instance {
     fn done(&mut self, id: u32) -> Result<(), Trap> {
         // A stream ends whatever `on_done` answers.
         self.call::<_, u32>(id, "proxy_on_done", (id,))?;
-        self.call::<_, ()>(id, "proxy_on_delete", (id,)).map(drop)
+        self.call::<_, ()>(id, "proxy_on_delete", (id,))?;
+        self.store.data_mut().streams.remove(&id);
+        Ok(())
     }
 
-    fn tick(&mut self) -> Result<(), Trap> {
-        self.call::<_, ()>(ROOT, "proxy_on_tick", (ROOT,)).map(drop)
+    fn tick(&mut self, root: u32) -> Result<(), Trap> {
+        self.call::<_, ()>(root, "proxy_on_tick", (root,)).map(drop)
     }
 
-    fn queue_ready(&mut self, queue: u32) -> Result<(), Trap> {
-        self.call::<_, ()>(ROOT, "proxy_on_queue_ready", (ROOT, queue)).map(drop)
+    fn queue_ready(&mut self, root: u32, queue: u32) -> Result<(), Trap> {
+        if !self.store.data().roots.contains_key(&root) {
+            return Ok(());
+        }
+        self.call::<_, ()>(root, "proxy_on_queue_ready", (root, queue)).map(drop)
     }
 
     fn answered(&mut self, token: u32, answer: Answer) -> Result<(), Trap> {
@@ -197,12 +247,17 @@ impl Filter for Instance {
         let (headers, body, trailers) =
             (size(answer.headers.len()), size(answer.body.len()), size(answer.trailers.len()));
         let guest = self.store.data_mut();
+        let root = guest.callers.remove(&token).unwrap_or(ROOT);
+        if !guest.roots.contains_key(&root) {
+            // Its calls ended with it.
+            return Ok(());
+        }
         if let Some((code, text)) = &answer.status {
             guest.status = (*code, text.clone().into_bytes());
         }
         guest.answer = Some(answer);
-        let arguments = (ROOT, token, headers, body, trailers);
-        let returned = self.call::<_, ()>(ROOT, "proxy_on_http_call_response", arguments).map(drop);
+        let arguments = (root, token, headers, body, trailers);
+        let returned = self.call::<_, ()>(root, "proxy_on_http_call_response", arguments).map(drop);
         let guest = self.store.data_mut();
         guest.answer = None;
         // The code stays for later answers, the text doesn't.
@@ -217,9 +272,14 @@ impl Filter for Instance {
     fn grpc(&mut self, token: u32, event: Event) -> Result<(), Trap> {
         let (callback, number) = event.callback();
         let close = matches!(event, Event::Close(..));
-        self.store.data_mut().begin_grpc(event);
-        let returned = self.call::<_, ()>(ROOT, callback, (ROOT, token, number)).map(drop);
         let guest = self.store.data_mut();
+        let root = guest.callers.get(&token).copied().unwrap_or(ROOT);
+        guest.begin_grpc(event);
+        let returned = self.call::<_, ()>(root, callback, (root, token, number)).map(drop);
+        let guest = self.store.data_mut();
+        if close {
+            guest.callers.remove(&token);
+        }
         guest.end_grpc(close);
         let (world, vm) = (Shared::clone(&guest.world), guest.vm);
         world.borrow_mut().grpc.told(vm, token, close);

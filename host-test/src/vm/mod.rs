@@ -3,8 +3,7 @@
 //! 1. `load` refuses what Envoy refuses, in its words; compiled modules are kept in memory and, by
 //!    `cache`, on disk.
 //! 2. `instance` is one VM; each callback has limits of fuel, time and calls, each VM one of memory.
-//! 3. `session` starts a canary, the main thread's VM and a worker's, and plays steps on the last.
-//!    A trap ends the worker's VM; the next step finds a new one (`failure_policy: FAIL_RELOAD`).
+//! 3. `session` starts a proxy with its threads, and plays steps on them.
 
 pub mod cache;
 mod engine;
@@ -30,7 +29,7 @@ pub use self::{
 use crate::{
     outcome::Outcome,
     scenario::Scenario,
-    world::{Plugin, World, trace::Entry},
+    world::{Plugin, World, stream::Filter as _, trace::Entry},
 };
 
 /// How long a module takes from its bytes to a VM that is configured, with nothing of it in memory.
@@ -44,7 +43,8 @@ pub fn cold_start(
     let loaded = load::check(module, folder)?;
     let chain = Plugin::chain(scenario);
     let plugin = chain.get(scenario.place()).ok_or("the scenario has no filter under test")?;
-    let _vm = instance::Instance::start(&loaded, &world, plugin, Limits::default())?;
+    let mut vm = instance::Instance::start(&loaded, &world, plugin, Limits::default())?;
+    vm.start_root(plugin).map_err(|refused| refused.message)?;
     Ok(began.elapsed())
 }
 

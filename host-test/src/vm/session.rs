@@ -24,8 +24,6 @@ pub struct Refusal {
 pub struct Session {
     proxy: Proxy,
     startup_log: Vec<String>,
-    /// The place of the filter under test.
-    under_test: usize,
 }
 
 impl Session {
@@ -37,29 +35,28 @@ impl Session {
     /// Starts a chain of filters: a module for each, in the order in which a request meets them.
     pub fn of_chain(modules: &[&[u8]], scenario: &Scenario, limits: Limits) -> Result<Self, Refusal> {
         let world = World::of(scenario);
-        let under_test = scenario.place();
         if let Err(reason) = codec::knows(scenario) {
             return Err(Refusal { reason, log: Vec::new() });
         }
         let modules: Result<Vec<_>, String> = modules.iter().map(|module| load::load(module)).collect();
         let started = modules.and_then(|modules| {
-            let chain: Vec<_> = modules.into_iter().zip(Plugin::chain(scenario)).collect();
-            let (filters, workers) = (chain.len(), scenario.given.workers as usize);
+            let plugins = Plugin::chain(scenario);
+            let workers = scenario.given.workers as usize;
             let around = Shared::clone(&world);
-            let bounded = limits.within(scenario.given.limits);
-            let start = move |place: usize| {
-                let (module, plugin) = chain.get(place).ok_or("the chain has no such filter")?;
+            let (bounded, under_test) = (limits.within(scenario.given.limits), scenario.place());
+            let start = move |place: usize, plugin: &Plugin| {
+                let module = modules.get(place).ok_or("the chain has no such filter")?;
                 let limits = if place == under_test { bounded } else { limits };
                 let vm = Instance::start(module, &around, plugin, limits)?;
                 Ok(Box::new(vm) as Box<dyn Filter>)
             };
-            Proxy::start(Shared::clone(&world), filters, workers, Box::new(start))
+            Proxy::start(Shared::clone(&world), &plugins, scenario.place(), workers, Box::new(start))
         });
         let startup_log = world.borrow_mut().logs.take();
         match started {
             Ok(mut proxy) => {
-                proxy.take_counts(under_test);
-                Ok(Self { proxy, startup_log, under_test })
+                proxy.take_counts();
+                Ok(Self { proxy, startup_log })
             }
             Err(message) => {
                 let reason = startup_log.iter().map(String::as_str).chain([message.as_str()]).collect::<Vec<_>>();
@@ -81,6 +78,6 @@ impl Session {
     /// Plays a step once.
     pub fn play(&mut self, step: &Step, cut: Cut) -> (Play, Counts) {
         let play = self.proxy.play(step, cut);
-        (play, self.proxy.take_counts(self.under_test))
+        (play, self.proxy.take_counts())
     }
 }

@@ -21,12 +21,13 @@ fn side(number: u32) -> Option<Side> {
 }
 
 impl World {
-    /// A buffer for reading. `configuration` is there while `on_configure` runs.
+    /// A buffer for reading. `configuration` is there while `on_configure` runs, the VM's always.
     pub fn buffer(
         &self,
         exchange: Option<&Exchange>,
         number: u32,
         configuration: Option<&[u8]>,
+        vm_configuration: &[u8],
     ) -> Result<Vec<u8>, Status> {
         match number {
             0 | 1 => {
@@ -34,7 +35,7 @@ impl World {
                 Ok(half.and_then(|half| half.body.clone()).unwrap_or_default())
             }
             2 | 3 | 5 | 8 => Ok(Vec::new()),
-            6 => Ok(self.vm_configuration.clone()),
+            6 => Ok(vm_configuration.to_vec()),
             7 => configuration.map(<[u8]>::to_vec).ok_or(Status::NotFound),
             4 => Err(Status::NotFound),
             _ => Err(Status::BadArgument),
@@ -115,9 +116,9 @@ mod tests {
     fn a_body_that_is_not_in_hand_reads_as_empty_and_cannot_be_written() {
         let world = World::default();
         let mut exchange = Exchange::new(0, false, 1);
-        assert_eq!(world.buffer(Some(&exchange), 0, None), Ok(Vec::new()));
-        assert_eq!(world.buffer(None, 7, None), Err(Status::NotFound));
-        assert_eq!(world.buffer(None, 9, None), Err(Status::BadArgument));
+        assert_eq!(world.buffer(Some(&exchange), 0, None, &[]), Ok(Vec::new()));
+        assert_eq!(world.buffer(None, 7, None, &[]), Err(Status::NotFound));
+        assert_eq!(world.buffer(None, 9, None, &[]), Err(Status::BadArgument));
         assert_eq!(exchange.set_buffer(0, 0, 0, b"x"), Err(Status::BadArgument));
         assert_eq!(exchange.set_buffer(7, 0, 0, b"x"), Err(Status::NotFound));
     }

@@ -42,9 +42,12 @@ const HOST: &str = "host ";
 /// in some proxy stays unseen.
 #[derive(Debug, Default)]
 pub struct Logs {
-    lines: Vec<String>,
     /// Bytes of all lines of the filter's own, also of those that were taken.
     said: usize,
+    /// Each with the thread that said it.
+    lines: Vec<(usize, String)>,
+    /// The thread that runs: 0 is the main one, 1 the first worker.
+    pub thread: usize,
 }
 
 impl Logs {
@@ -60,13 +63,13 @@ impl Logs {
                 Level::Error,
                 &format!("more than {} MiB were logged in this scenario; the rest is left out", LARGEST >> 20),
             ),
-            (false, false) => self.lines.push(format!("{}: {text}", level.name())),
+            (false, false) => self.lines.push((self.thread, format!("{}: {text}", level.name()))),
         }
     }
 
     /// A line of this host; Envoy writes others in its place.
     pub fn write(&mut self, level: Level, text: &str) {
-        self.lines.push(format!("{HOST}{}: {text}", level.name()));
+        self.lines.push((self.thread, format!("{HOST}{}: {text}", level.name())));
     }
 
     /// Whether a line is the filter's own.
@@ -74,8 +77,10 @@ impl Logs {
         !line.starts_with(HOST)
     }
 
-    /// All lines since the last call.
+    /// All lines since the last call: the main thread's, then each worker's, for threads run at once.
     pub fn take(&mut self) -> Vec<String> {
-        std::mem::take(&mut self.lines)
+        let mut lines = std::mem::take(&mut self.lines);
+        lines.sort_by_key(|(thread, _)| *thread);
+        lines.into_iter().map(|(_, line)| line).collect()
     }
 }

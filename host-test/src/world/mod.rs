@@ -83,8 +83,6 @@ pub struct World {
     pub room: room::Room,
     /// The place of the filter under test in its chain.
     pub under_test: usize,
-    /// The bytes of `vm_config.configuration`.
-    pub vm_configuration: Vec<u8>,
     /// `vm_config.environment_variables`.
     pub environment: BTreeMap<String, String>,
     /// The plugin under test, which names its record.
@@ -112,6 +110,12 @@ impl World {
         };
         world.told_time_stands();
         Rc::new(RefCell::new(world))
+    }
+
+    /// Another thread of the proxy runs; 0 is the main one.
+    pub fn enter(&mut self, thread: usize) {
+        self.logs.thread = thread;
+        self.trace.enter(thread);
     }
 
     /// What a VM that is gone asked for doesn't come.

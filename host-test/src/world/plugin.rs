@@ -2,8 +2,10 @@
 
 use std::rc::Rc;
 
+use serde_json::Value;
+
 use super::protobuf;
-use crate::scenario::{Encoding, Filter, Scenario};
+use crate::scenario::{Encoding, Filter, Scenario, Update, filter};
 
 #[derive(Clone, Debug, Default)]
 pub struct Plugin {
@@ -13,6 +15,8 @@ pub struct Plugin {
     pub under_test: bool,
     /// The bytes of `configuration` as they reach the filter.
     pub configuration: Vec<u8>,
+    /// The bytes of `vm_config.configuration`.
+    pub vm_configuration: Vec<u8>,
 }
 
 /// The `vm_id` of the filter at a place of the chain.
@@ -28,14 +32,37 @@ impl Plugin {
     }
 
     fn of(filter: &Filter, place: &str) -> Self {
-        let configuration = match (&filter.configuration, filter.encoding()) {
-            (serde_json::Value::Null, _) => Vec::new(),
-            (value, Encoding::Struct) => protobuf::structure(value),
-            // Text stands as it is, so that a scenario can write what is no JSON.
-            (serde_json::Value::String(text), Encoding::String) => text.clone().into_bytes(),
-            (value, Encoding::String) => value.to_string().into_bytes(),
-        };
-        let vm_id = vm_id(place);
-        Self { root_id: filter.plugin.clone(), vm_id, under_test: place.is_empty(), configuration }
+        let bytes = |value| bytes(value, filter.configuration_as);
+        Self {
+            root_id: filter.plugin.clone(),
+            vm_id: vm_id(place),
+            under_test: place.is_empty(),
+            configuration: bytes(&filter.configuration),
+            vm_configuration: bytes(&filter.vm_configuration),
+        }
+    }
+
+    /// The same filter with a new configuration.
+    pub fn updated(&self, update: &Update) -> Self {
+        let bytes = |value: &Value| bytes(value, update.configuration_as);
+        let mut updated = self.clone();
+        if let Some(configuration) = &update.configuration {
+            updated.configuration = bytes(configuration);
+        }
+        if let Some(configuration) = &update.vm_configuration {
+            updated.vm_configuration = bytes(configuration);
+        }
+        updated
+    }
+}
+
+/// A configuration as it travels.
+fn bytes(value: &Value, written_as: Encoding) -> Vec<u8> {
+    match (value, filter::encoding(value, written_as)) {
+        (Value::Null, _) => Vec::new(),
+        (value, Encoding::Struct) => protobuf::structure(value),
+        // Text stands as it is, so that a scenario can write what is no JSON.
+        (Value::String(text), Encoding::String) => text.clone().into_bytes(),
+        (value, Encoding::String) => value.to_string().into_bytes(),
     }
 }

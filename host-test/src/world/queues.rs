@@ -21,23 +21,24 @@ pub struct Queues {
 #[derive(Debug, Default)]
 struct Queue {
     values: VecDeque<Vec<u8>>,
-    registrant: u32,
+    registrant: (u32, u32),
 }
 
 /// One call of `on_queue_ready` that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ready {
-    /// The VM whose root context registered the queue last.
+    /// The root context that registered the queue last, and its VM.
+    pub root: u32,
     pub vm: u32,
     pub queue: u32,
 }
 
 impl Queues {
     /// The id of a queue, which begins with the first registration.
-    pub fn register(&mut self, vm_id: &str, name: &[u8], vm: u32) -> u32 {
+    pub fn register(&mut self, vm_id: &str, name: &[u8], vm: u32, root: u32) -> u32 {
         let next = u32::try_from(self.ids.len()).unwrap_or(u32::MAX).saturating_add(1);
         let id = *self.ids.entry((vm_id.into(), name.to_vec())).or_insert(next);
-        self.queues.entry(id).or_default().registrant = vm;
+        self.queues.entry(id).or_default().registrant = (vm, root);
         id
     }
 
@@ -50,7 +51,8 @@ impl Queues {
     pub fn enqueue(&mut self, id: u32, value: Vec<u8>) -> Result<(), Status> {
         let queue = self.queues.get_mut(&id).ok_or(Status::NotFound)?;
         queue.values.push_back(value);
-        self.pending.push_back(Ready { vm: queue.registrant, queue: id });
+        let (vm, root) = queue.registrant;
+        self.pending.push_back(Ready { vm, root, queue: id });
         Ok(())
     }
 
@@ -71,12 +73,12 @@ mod tests {
     #[test]
     fn each_value_is_told_of_once_to_the_last_that_registered() {
         let mut queues = Queues::default();
-        let id = queues.register("own", b"a", 1);
-        assert_eq!((id, queues.register("own", b"b", 1), queues.register("own", b"a", 3)), (1, 2, 1));
+        let id = queues.register("own", b"a", 1, 1);
+        assert_eq!((id, queues.register("own", b"b", 1, 1), queues.register("own", b"a", 3, 1)), (1, 2, 1));
         queues.enqueue(id, b"x".to_vec()).unwrap();
         queues.enqueue(id, b"y".to_vec()).unwrap();
-        assert_eq!(queues.next_ready(), Some(Ready { vm: 3, queue: id }));
-        assert_eq!(queues.next_ready(), Some(Ready { vm: 3, queue: id }));
+        assert_eq!(queues.next_ready(), Some(Ready { vm: 3, root: 1, queue: id }));
+        assert_eq!(queues.next_ready(), Some(Ready { vm: 3, root: 1, queue: id }));
         assert_eq!(queues.next_ready(), None);
         assert_eq!((queues.dequeue(id), queues.dequeue(id)), (Ok(b"x".to_vec()), Ok(b"y".to_vec())));
         assert_eq!(queues.dequeue(id), Err(Status::Empty));
@@ -85,12 +87,12 @@ mod tests {
     #[test]
     fn a_queue_is_found_under_the_vm_id_that_registered_it() {
         let mut queues = Queues::default();
-        let id = queues.register("own", b"a", 1);
+        let id = queues.register("own", b"a", 1, 1);
         assert_eq!(queues.resolve("own", b"", b"a"), Ok(id));
         assert_eq!(queues.resolve("other", b"own", b"a"), Ok(id));
         assert_eq!(queues.resolve("own", b"other", b"a"), Err(Status::NotFound));
         assert_eq!(queues.resolve("other", b"", b"a"), Err(Status::NotFound));
-        assert_ne!(queues.register("other", b"a", 2), id);
+        assert_ne!(queues.register("other", b"a", 2, 1), id);
         assert_eq!(queues.enqueue(9, Vec::new()), Err(Status::NotFound));
     }
 }

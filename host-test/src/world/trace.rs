@@ -5,7 +5,8 @@
 //!    allocated, and numbers that a whole process shares (CAS, queue tokens). Metrics too, but for
 //!    their kinds: Envoy hands a `Struct` over with its members in any order, so that a guest which
 //!    defines a metric for each member has other numbers in each process.
-//! 3. Both names of the allocator are one: which of them a host tries first is not the guest's affair.
+//! 3. The main thread's calls aren't kept, and those of workers stand together.
+//! 4. Both names of the allocator are one: which of them a host tries first is not the guest's affair.
 
 use std::fmt;
 
@@ -151,10 +152,13 @@ impl fmt::Display for Entry {
 }
 
 /// What is kept of the calls of all VMs.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Trace {
     on: bool,
-    entries: Vec<Entry>,
+    /// Each with the worker that made it.
+    entries: Vec<(usize, Entry)>,
+    /// The worker that runs, from 1; `None` for the main thread.
+    worker: Option<usize>,
     /// The arguments of the call that is about to be made.
     noted: Vec<i64>,
     /// The places of the calls to the host that haven't been answered yet.
@@ -162,7 +166,18 @@ pub struct Trace {
     traps: Vec<String>,
 }
 
+impl Default for Trace {
+    fn default() -> Self {
+        Self { on: false, entries: Vec::new(), worker: Some(1), noted: Vec::new(), open: Vec::new(), traps: Vec::new() }
+    }
+}
+
 impl Trace {
+    /// Another thread runs; 0 is the main one.
+    pub fn enter(&mut self, thread: usize) {
+        self.worker = (thread > 0).then_some(thread);
+    }
+
     /// Begins to keep entries, where `on`.
     pub fn created(&mut self, on: bool) {
         self.on |= on;
@@ -178,7 +193,7 @@ impl Trace {
     pub fn returned<T: Numbers>(&mut self, callback: &str, answer: &T, fuel: u64) {
         if self.on {
             self.push(Way::Returned, callback, answer.numbers());
-            self.entries.iter_mut().rev().take(1).for_each(|entry| entry.fuel = fuel);
+            self.entries.iter_mut().rev().take(1).for_each(|(_, entry)| entry.fuel = fuel);
         }
     }
 
@@ -208,7 +223,7 @@ impl Trace {
     /// Bytes that the call in hand carries.
     pub fn carried(&mut self, given: bool, bytes: &[u8]) {
         if self.on
-            && let Some(entry) = self.open.last().and_then(|place| self.entries.get_mut(*place))
+            && let Some((_, entry)) = self.open.last().and_then(|place| self.entries.get_mut(*place))
         {
             let first = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
             entry.texts.push(Text { given, bytes: first.to_vec(), length: bytes.len() });
@@ -221,15 +236,17 @@ impl Trace {
     }
 
     fn push(&mut self, way: Way, name: &str, values: impl IntoIterator<Item = i64>) {
-        if self.on && self.entries.len() < LARGEST {
-            self.entries.push(Entry::new(way, name, values));
+        if let (true, Some(worker)) = (self.on && self.entries.len() < LARGEST, self.worker) {
+            self.entries.push((worker, Entry::new(way, name, values)));
         }
     }
 
     /// All entries since the last call.
     pub fn take(&mut self) -> Vec<Entry> {
         self.open.clear();
-        std::mem::take(&mut self.entries)
+        let mut entries = std::mem::take(&mut self.entries);
+        entries.sort_by_key(|(worker, _)| *worker);
+        entries.into_iter().map(|(_, entry)| entry).collect()
     }
 
     /// All traps since the last call, each with its callback.

@@ -21,7 +21,10 @@ extern "C" fn _initialize() {}
 #[unsafe(no_mangle)]
 extern "C" fn proxy_on_context_create(id: u32, parent: u32) {
     if parent != 0 {
-        state::with(|state| state.stream.set(id));
+        state::with(|state| {
+            state.stream.set(id);
+            state.roots.borrow_mut().insert(id, parent);
+        });
     }
     callback("context_create", id, &format!("id={id} parent={parent}"), false, 0);
 }

@@ -12,7 +12,7 @@
 //!
 //! 1. A line is a group of statements for one callback, split by `;`. Groups run in the order of lines.
 //! 2. A group may have guards, split by `,`: `[end]` for the end of a message, `[2]` for the second call
-//!    of this callback in its context, `[#3]` for the context of id 3.
+//!    of this callback in its context, `[#3]` for the context of id 3, `[has key]` where the store has a key.
 //! 3. A word is text without blanks and `;`, or `"quoted"` with `\"`, `\\`, `\n` and `\xNN`. `"ab"*500`
 //!    repeats it.
 //! 4. A callback that has a group logs itself with its arguments: `request_body size=5 end=1`. The line
@@ -24,8 +24,8 @@
 //!    there is one.
 //! 6. The numbers of compare-and-swap and of queues belong to a whole proxy. They are shown as `new`,
 //!    then as the growth since the last one (`+1`), and written as `$cas`, `$cas+1`, `$queue`.
-//! 7. A script that can't be read refuses the configuration. One in the VM's configuration runs from
-//!    `vm_start` on.
+//! 7. Each root context has a script of its own, which its streams play. One that can't be read refuses the
+//!    configuration. One in the VM's configuration runs from `vm_start` on, until another is read.
 //!
 //! The statements are listed in [`script::STATEMENTS`].
 

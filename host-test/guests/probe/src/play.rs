@@ -20,13 +20,13 @@ pub fn log(level: u32, line: &str) {
 }
 
 /// Reads the script out of a configuration. `false` where it can't be read.
-fn read(buffer: u32) -> bool {
+fn read(buffer: u32, root: u32) -> bool {
     let text = statements::buffer(buffer);
     if text.is_empty() {
         return true;
     }
     match Script::parse(&String::from_utf8_lossy(&text)) {
-        Ok(script) => state::with(|state| state.script.replace(Rc::new(script))),
+        Ok(script) => state::with(|state| state.scripts.borrow_mut().insert(root, Rc::new(script))),
         Err(error) => {
             log(ERROR, &format!("script refused: {error}"));
             return false;
@@ -38,14 +38,15 @@ fn read(buffer: u32) -> bool {
 /// Runs a callback; what the script returns, else `default`.
 pub fn callback(name: &'static str, context: u32, arguments: &str, end: bool, default: u32) -> u32 {
     let read = match name {
-        "vm_start" => read(VM_CONFIGURATION),
-        "configure" => read(CONFIGURATION),
+        "vm_start" => read(VM_CONFIGURATION, context),
+        "configure" => read(CONFIGURATION, context),
         _ => true,
     };
     if !read {
         return 0;
     }
-    let script = state::with(|state| Rc::clone(&state.script.borrow()));
+    let script =
+        state::with(|state| state.scripts.borrow().get(&state.root(context)).map(Rc::clone)).unwrap_or_default();
     let call = state::with(|state| {
         let mut calls = state.calls.borrow_mut();
         let call = calls.entry((context, name)).or_default();
@@ -58,7 +59,11 @@ pub fn callback(name: &'static str, context: u32, arguments: &str, end: bool, de
         log(INFO, format!("{speaker}{name}{id} {arguments}").trim_end());
     }
     let mut returned = default;
-    'groups: for group in script.groups.iter().filter(|group| group.runs(name, context, call, end)) {
+    'groups: for group in &script.groups {
+        // Asked when it is its turn: groups before it may have changed what is there.
+        if !group.runs(name, context, call, end, &statements::is_stored) {
+            continue;
+        }
         for statement in &group.statements {
             match statements::run(statement) {
                 Ok(answer) => log(INFO, &format!("{speaker}{name} {} -> {answer}", statement.text)),
@@ -70,7 +75,11 @@ pub fn callback(name: &'static str, context: u32, arguments: &str, end: bool, de
         }
     }
     if name == "delete" {
-        state::with(|state| state.calls.borrow_mut().retain(|(id, _), _| *id != context));
+        state::with(|state| {
+            state.calls.borrow_mut().retain(|(id, _), _| *id != context);
+            state.roots.borrow_mut().remove(&context);
+            state.scripts.borrow_mut().remove(&context);
+        });
     }
     returned
 }

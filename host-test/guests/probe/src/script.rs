@@ -79,7 +79,7 @@ pub struct Group {
 }
 
 /// When a group runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Guard {
     /// At the end of a message.
     End,
@@ -87,6 +87,8 @@ pub enum Guard {
     Call(u32),
     /// In the context of this id.
     Context(u32),
+    /// Where the store holds this key.
+    Stored(String),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,12 +105,13 @@ pub struct Statement {
 }
 
 impl Group {
-    pub fn runs(&self, callback: &str, context: u32, call: u32, end: bool) -> bool {
+    pub fn runs(&self, callback: &str, context: u32, call: u32, end: bool, stored: &dyn Fn(&str) -> bool) -> bool {
         self.callback == callback
-            && self.guards.iter().all(|guard| match *guard {
+            && self.guards.iter().all(|guard| match guard {
                 Guard::End => end,
-                Guard::Call(wanted) => wanted == call,
-                Guard::Context(wanted) => wanted == context,
+                Guard::Call(wanted) => *wanted == call,
+                Guard::Context(wanted) => *wanted == context,
+                Guard::Stored(key) => stored(key),
             })
     }
 }
@@ -150,7 +153,11 @@ fn group(line: &str) -> Result<Group, String> {
 }
 
 fn guard(text: &str) -> Result<Guard, String> {
-    let number = |digits: &str| digits.parse().map_err(|_| format!("`{text}` is no guard: `end`, `2` or `#3`"));
+    let number =
+        |digits: &str| digits.parse().map_err(|_| format!("`{text}` is no guard: `end`, `2`, `#3` or `has key`"));
+    if let Some(key) = text.strip_prefix("has ") {
+        return Ok(Guard::Stored(key.trim().to_owned()));
+    }
     match text.strip_prefix('#') {
         Some(id) => number(id).map(Guard::Context),
         None if text == "end" => Ok(Guard::End),
@@ -256,21 +263,24 @@ mod tests {
 
     #[test]
     fn a_line_is_a_group_of_statements_with_guards() {
-        let script = Script::parse("# a\ntrace\n\nrequest_body[end, 2,#3]: get_buffer 0 0 5; return 1;\n").unwrap();
+        let script =
+            Script::parse("# a\ntrace\n\nrequest_body[end, 2,#3, has k]: get_buffer 0 0 5; return 1;\n").unwrap();
         assert!(script.trace && !script.ids);
         let group = &script.groups[0];
-        assert_eq!(group.guards, [Guard::End, Guard::Call(2), Guard::Context(3)]);
+        assert_eq!(group.guards, [Guard::End, Guard::Call(2), Guard::Context(3), Guard::Stored("k".into())]);
         assert_eq!(group.statements.len(), 2);
         assert_eq!(group.statements[0].name, "get_buffer_bytes");
         assert_eq!(group.statements[0].text, "get_buffer 0 0 5");
-        assert!(group.runs("request_body", 3, 2, true));
+        let stored = |key: &str| key == "k";
+        assert!(group.runs("request_body", 3, 2, true, &stored));
+        assert!(!group.runs("request_body", 3, 2, true, &|_| false));
         for (callback, context, call, end) in [
             ("response_body", 3, 2, true),
             ("request_body", 2, 2, true),
             ("request_body", 3, 1, true),
             ("request_body", 3, 2, false),
         ] {
-            assert!(!group.runs(callback, context, call, end));
+            assert!(!group.runs(callback, context, call, end, &stored));
         }
     }
 

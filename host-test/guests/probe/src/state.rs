@@ -11,7 +11,10 @@ use crate::script::Script;
 
 #[derive(Default)]
 pub struct State {
-    pub script: RefCell<Rc<Script>>,
+    /// By root context.
+    pub scripts: RefCell<BTreeMap<u32, Rc<Script>>>,
+    /// The root context of each stream's.
+    pub roots: RefCell<BTreeMap<u32, u32>>,
     /// How often each callback ran, by context.
     pub calls: RefCell<BTreeMap<(u32, &'static str), u32>>,
     /// The stream that was created last.
@@ -25,6 +28,13 @@ pub struct State {
 
 thread_local! {
     static STATE: State = State::default();
+}
+
+impl State {
+    /// The root context of a context: its own, if it is one.
+    pub fn root(&self, context: u32) -> u32 {
+        self.roots.borrow().get(&context).copied().unwrap_or(context)
+    }
 }
 
 pub fn with<T>(read: impl FnOnce(&State) -> T) -> T {

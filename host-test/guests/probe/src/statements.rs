@@ -106,6 +106,18 @@ pub fn buffer(number: u32) -> Vec<u8> {
     if status == 0 { given.bytes().flatten().unwrap_or_default() } else { Vec::new() }
 }
 
+/// Whether the store holds a key.
+pub fn is_stored(key: &str) -> bool {
+    let (pointer, size) = place(key.as_bytes());
+    let mut bytes = Given::new();
+    let (value, value_size) = bytes.places();
+    // SAFETY: as in `call`.
+    let (status, _) = number(|cas| unsafe { proxy_get_shared_data(pointer, size, value, value_size, cas) });
+    // Read, so that it is freed.
+    drop(bytes.bytes());
+    status == 0
+}
+
 type Wrong = String;
 
 #[derive(Clone, Copy)]

@@ -1,5 +1,7 @@
 //! Bodies and configurations.
 
+use std::rc::Rc;
+
 use wasmtime::Linker;
 
 use super::calls;
@@ -55,8 +57,10 @@ fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
         let shown = exchange.map_or(Ok(None), |exchange| exchange.body_in_hand());
         return Ok(shown.map_err(wasmtime::Error::msg)?.unwrap_or(scratch));
     }
-    let configuration = configuring.then(|| call.guest().plugin.configuration.clone());
-    let bytes = call.world(|world| world.buffer(exchange.as_deref(), buffer, configuration.as_deref()))?;
+    let plugin = Rc::clone(&call.guest().plugin);
+    let configuration = configuring.then_some(plugin.configuration.as_slice());
+    let bytes =
+        call.world(|world| world.buffer(exchange.as_deref(), buffer, configuration, &plugin.vm_configuration))?;
     if body::is_configuration(buffer) {
         call.guest().keep_scratch(bytes.clone());
     }

@@ -18,6 +18,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let made = call.world(|world| world.http(vm, &cluster, &headers, timeout));
                 // Written even where no call was made.
                 call.put_number(token, made.unwrap_or(0))?;
+                if let Ok(token) = made {
+                    call.guest().calls_out(token);
+                }
                 Ok(made.map(drop)?)
             }
         );

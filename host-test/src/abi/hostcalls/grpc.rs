@@ -4,7 +4,7 @@ use wasmtime::Linker;
 
 use super::calls;
 use crate::{
-    abi::{Answer, Call, Guest, guest::ROOT},
+    abi::{Answer, Call, Guest},
     world::{grpc::Asked, pairs},
 };
 
@@ -57,9 +57,12 @@ fn begin(call: &mut Call<'_>, asked: Asked, token: u32) -> Answer {
     for (token, event) in begun.told {
         let (callback, number) = event.callback();
         call.guest().begin_grpc(event);
-        call.call_back(callback, (ROOT, token, number))?;
+        let root = call.guest().root();
+        call.call_back(callback, (root, token, number))?;
         call.guest().end_grpc(false);
     }
     // Left as it was where no call was made.
-    call.put_number(token, begun.token?)
+    let number = begun.token?;
+    call.guest().calls_out(number);
+    call.put_number(token, number)
 }

@@ -9,9 +9,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
     calls! { linker;
         proxy_register_shared_queue(|call, name: u32, name_size: u32, queue: u32| {
             let name = call.bytes(name, name_size)?;
-            let (vm, own) = (call.guest().vm, call.guest().plugin.vm_id.clone());
+            let (vm, root, own) = (call.guest().vm, call.guest().root(), call.guest().plugin.vm_id.clone());
             call.keep(name.len())?;
-            let id = call.world(|world| world.queues.register(&own, &name, vm));
+            let id = call.world(|world| world.queues.register(&own, &name, vm, root));
             call.put_number(queue, id)
         });
         proxy_resolve_shared_queue(|call, vm_id: u32, vm_id_size: u32, name: u32, name_size: u32, queue: u32| {

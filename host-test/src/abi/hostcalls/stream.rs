@@ -4,7 +4,7 @@ use wasmtime::Linker;
 
 use super::calls;
 use crate::{
-    abi::{Answer, Call, Guest, guest::ROOT},
+    abi::{Answer, Call, Guest},
     world::{Status, exchange::Resume},
 };
 
@@ -13,7 +13,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_continue_stream(|call, stream: u32| continue_stream(call, stream));
         proxy_set_effective_context(|call, id: u32| {
             let vm = call.guest().vm;
-            if id != 0 && id != ROOT && !call.world(|world| world.exchanges.contains_key(&(vm, id))) {
+            if id != 0 && !call.guest().roots.contains_key(&id) && !call.world(|world| world.exchanges.contains_key(&(vm, id))) {
                 return Err(Status::BadArgument.into());
             }
             call.guest().effective = (id != 0).then_some(id);
@@ -31,8 +31,15 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 _ => Err(Status::BadArgument.into()),
             }
         });
-        // No root context is shutting down, so nobody waits for this.
-        proxy_done(|_call| Err(Status::NotFound.into()));
+        proxy_done(|call| {
+            let guest = call.guest();
+            let root = guest.root();
+            if !guest.ending.remove(&root) {
+                return Err(Status::NotFound.into());
+            }
+            guest.over.push(root);
+            Ok(())
+        });
     }
     Ok(())
 }

@@ -12,8 +12,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             call.put(time, &now.to_le_bytes())
         });
         proxy_set_tick_period_milliseconds(|call, period: u32| {
-            let vm = call.guest().vm;
-            call.world(|world| world.timers.set(vm, world.clock.now(), period));
+            let (vm, root) = (call.guest().vm, call.guest().root());
+            call.world(|world| world.timers.set(vm, root, world.clock.now(), period));
             Ok(())
         });
     }

@@ -15,7 +15,7 @@ pub enum Backend {
 impl Backend {
     pub async fn start(scenario: &Scenario) -> io::Result<Self> {
         let protocol = scenario.given.protocol;
-        if scenario.in_flight() {
+        if scenario.needs_connections() {
             Upstream::start(protocol).await.map(Self::InFlight)
         } else {
             upstream::Upstream::start(protocol).await.map(Self::AtOnce)

@@ -10,17 +10,15 @@ use crate::{
     scenario::{Protocol, Request},
 };
 
-/// Opens a stream and says its head. Gives the port from which it was opened, too.
+/// Opens a stream on a connection of its own, and says its head. Gives the port from which it was opened, too.
 pub async fn open(
-    port: u16,
+    stream: TcpStream,
     protocol: Protocol,
     request: &Request,
     outgoing: &Outgoing,
     ends: bool,
     events: &Events,
 ) -> Result<(u16, End)> {
-    let stream = TcpStream::connect(("127.0.0.1", port)).await.with_context(|| format!("127.0.0.1:{port}"))?;
-    stream.set_nodelay(true)?;
     let own = stream.local_addr()?.port();
     let end = match protocol {
         Protocol::Http1 => over_http1(stream, request, outgoing, events),

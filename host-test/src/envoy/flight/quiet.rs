@@ -1,6 +1,6 @@
 //! When Envoy has worked off what it was given.
 //!
-//! Envoy's only worker answers a ping in the same loop in which it reads every other connection: once
+//! A worker answers a ping in the same loop in which it reads every other connection: once
 //! the answer is there, it has seen what was written before. A step of work may cause the next one, so
 //! there is quiet when several pings in a row found nothing new: nothing heard, nothing logged.
 
@@ -20,18 +20,17 @@ const IN_A_ROW: u32 = 4;
 /// A filter that never rests doesn't hold a step up for longer.
 const WITHIN: Duration = Duration::from_secs(2);
 
-/// A connection to the listener that answers pings.
+/// A connection of each worker to the listener that answers pings.
 pub struct Quiet {
-    port: u16,
-    connection: Mutex<Option<http1::Reader<TcpStream>>>,
+    connections: Mutex<Vec<http1::Reader<TcpStream>>>,
 }
 
 impl Quiet {
-    pub fn new(port: u16) -> Self {
-        Self { port, connection: Mutex::new(None) }
+    pub fn new(connections: Vec<TcpStream>) -> Self {
+        Self { connections: Mutex::new(connections.into_iter().map(http1::Reader::new).collect()) }
     }
 
-    /// Comes back once Envoy's worker has nothing more to do.
+    /// Comes back once Envoy's workers have nothing more to do.
     pub async fn settled(&self, process: &Process, events: &Events) -> Result<()> {
         let end = Instant::now() + WITHIN;
         let state = || (events.load(Ordering::Relaxed), process.log_offset());
@@ -47,15 +46,11 @@ impl Quiet {
     }
 
     async fn ping(&self) -> Result<()> {
-        let mut connection = self.connection.lock().await;
-        if connection.is_none() {
-            let stream = TcpStream::connect(("127.0.0.1", self.port)).await?;
-            stream.set_nodelay(true)?;
-            *connection = Some(http1::Reader::new(stream));
+        for reader in self.connections.lock().await.iter_mut() {
+            reader.stream_mut().write_all(b"GET / HTTP/1.1\r\nhost: ping\r\n\r\n").await?;
+            let (_, headers) = super::end::first(reader).await.context("Envoy answers no ping")?;
+            reader.body(http1::Framing::of_response("GET", "200", &headers), |_| ()).await?;
         }
-        let reader = connection.as_mut().context("no connection")?;
-        reader.stream_mut().write_all(b"GET / HTTP/1.1\r\nhost: ping\r\n\r\n").await?;
-        let (_, headers) = super::end::first(reader).await.context("Envoy answers no ping")?;
-        Ok(reader.body(http1::Framing::of_response("GET", "200", &headers), |_| ()).await?)
+        Ok(())
     }
 }

@@ -14,6 +14,8 @@ const LARGEST: u64 = 64 << 20;
 pub struct Line {
     /// As Envoy names it: `trace`, `debug`, `info`, `warning`, `error`, `critical`.
     pub level: String,
+    /// The number of the thread that said it.
+    pub thread: String,
     pub plugin: String,
     pub root_id: String,
     pub vm_id: String,
@@ -66,12 +68,13 @@ fn has_head(line: &str) -> bool {
 /// trial for its configuration leaves out the plugin.
 fn parse(line: &str) -> Option<Line> {
     let (head, rest) = line.split_once("] wasm log")?;
-    let level = head.split(['[', ']']).filter(|part| !part.is_empty()).nth(2)?;
+    let mut parts = head.split(['[', ']']).filter(|part| !part.is_empty()).skip(1);
+    let (thread, level) = (parts.next()?, parts.next()?);
     let (names, text) = rest.split_once(": ").or_else(|| rest.split_once(':'))?;
     let mut names = names.split_whitespace().rev().map(String::from);
     let mut name = || names.next().unwrap_or_default();
     let (vm_id, root_id, plugin) = (name(), name(), name());
-    Some(Line { level: level.to_owned(), plugin, root_id, vm_id, text: text.to_owned() })
+    Some(Line { level: level.to_owned(), thread: thread.to_owned(), plugin, root_id, vm_id, text: text.to_owned() })
 }
 
 /// What in the log tells why Envoy didn't start: what filters logged, then Envoy's own errors; its

@@ -10,13 +10,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::{
-    Host,
-    play::{EXCHANGE_WITHIN, own_lines},
-    seen,
-};
+use super::{Host, play::EXCHANGE_WITHIN, seen};
 use crate::{
     envoy::{
         added,
@@ -35,7 +31,8 @@ const LINES_WITHIN: Duration = Duration::from_secs(3);
 
 pub(super) struct Flight<'a> {
     host: &'a Host,
-    stage: &'a Stage<'a>,
+    /// As the last update left it.
+    stage: Stage<'a>,
     upstream: &'a Upstream,
     quiet: Quiet,
     open: BTreeMap<String, Open>,
@@ -54,9 +51,13 @@ struct Open {
 }
 
 impl<'a> Flight<'a> {
-    pub(super) fn new(host: &'a Host, stage: &'a Stage<'a>, upstream: &'a Upstream) -> Result<Self> {
-        let port = host.ports.get(flight::PING).context("Envoy has no listener for pings")?;
-        Ok(Self { host, stage, upstream, quiet: Quiet::new(*port), open: BTreeMap::new() })
+    pub(super) async fn new(host: &'a Host, stage: &'a Stage<'a>, upstream: &'a Upstream) -> Result<Self> {
+        let workers = stage.scenario.given.workers.max(1);
+        let mut pings = Vec::new();
+        for worker in 1..=workers {
+            pings.push(host.connect(flight::PING, workers, worker).await?);
+        }
+        Ok(Self { host, stage: stage.clone(), upstream, quiet: Quiet::new(pings), open: BTreeMap::new() })
     }
 
     pub(super) async fn play(&mut self, index: usize, step: &Step, cut: Cut) -> Result<Play> {
@@ -66,6 +67,11 @@ impl<'a> Flight<'a> {
         let name = step.stream.clone().unwrap_or_default();
         if let Some(time) = step.pass {
             tokio::time::sleep(Duration::from_nanos(time.0)).await;
+        }
+        let mut taken = None;
+        if let Some(update) = &step.update {
+            let (was_taken, stage) = self.host.update(&self.stage, update).await?;
+            (self.stage, taken) = (stage, Some(was_taken));
         }
         if step.acts() {
             self.exchange(&name, index, step, cut).await?;
@@ -79,9 +85,9 @@ impl<'a> Flight<'a> {
         if name.is_empty() || self.open.get(&name).is_some_and(|open| matches!(self.entry(open), Ok(Some(_)))) {
             self.open.remove(&name);
         }
-        (play.step, play.cut) = (index, cut);
+        (play.step, play.cut, play.taken) = (index, cut, taken);
         play.metrics = seen::growth(&before, &seen::counters(process.admin()).await?);
-        play.log = own_lines(self.stage, &process.wasm_lines_since(offset));
+        play.log = self.host.own_lines(&self.stage, process.wasm_lines_since(offset));
         Ok(play)
     }
 
@@ -114,13 +120,13 @@ impl<'a> Flight<'a> {
     /// Opens a stream and says what the step has of its request.
     async fn request(&mut self, name: &str, index: usize, step: &Step, cut: Cut) -> Result<()> {
         let listener = self.stage.listener(index);
-        let port = *self.host.ports.get(&listener).with_context(|| format!("Envoy has no listener {listener}"))?;
+        let stream = self.host.connect(&listener, self.stage.scenario.given.workers, step.worker).await?;
         let Request { headers, body, trailers, more, .. } = step.request();
         let protocol = self.protocol();
         let schedule = Schedule::of(body.as_ref(), has(trailers), self.http2(), *more, cut);
         let outgoing = outgoing(headers, body.as_ref(), trailers, *more, protocol);
         let opening =
-            flight::open(port, protocol, step.request(), &outgoing, schedule.head_only, self.upstream.events());
+            flight::open(stream, protocol, step.request(), &outgoing, schedule.head_only, self.upstream.events());
         let (port, client) = opening.await?;
         let open = Open { port, opened_at: index, client, opened_by: step.clone(), answered_by: step.clone() };
         self.open.insert(name.to_owned(), open);

@@ -9,17 +9,22 @@
 //! 5. Steps are played one after the other: what is seen in between belongs to the step. Where
 //!    streams stay open from step to step, `flight` plays them.
 
+mod back_off;
 mod barrier;
 mod contexts;
 mod flight;
+mod listeners;
 mod play;
 mod seen;
 mod trace;
+mod workers;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Instant};
 
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
+
+use listeners::Listeners;
 
 use super::{
     bootstrap::{Actor, Stage, bootstrap},
@@ -76,15 +81,30 @@ pub fn run(
 /// call them, so no two scenarios of a group may name the same.
 fn put<'a>(groups: &mut Vec<Vec<Entry<'a>>>, entry: Entry<'a>) {
     let names = |entry: &Entry<'a>| &entry.stage.scenario.given.clusters;
+    // One process has one time to drain, so many workers, and where it reads listeners from a file a name.
+    let of_process = |entry: &Entry<'a>| {
+        let (given, updates) = (&entry.stage.scenario.given, entry.stage.scenario.updates());
+        (given.workers, updates.then_some(given.drain))
+    };
     let fits = |group: &Vec<Entry<'a>>| {
         group.iter().all(|other| {
-            other.stage.scenario.refused.is_empty() && names(other).keys().all(|name| !names(&entry).contains_key(name))
+            other.stage.scenario.refused.is_empty()
+                && names(other).keys().all(|name| !names(&entry).contains_key(name))
+                && of_process(other) == of_process(&entry)
         })
     };
     match groups.iter_mut().find(|group| fits(group)) {
         Some(group) => group.push(entry),
         None => groups.push(vec![entry]),
     }
+}
+
+/// Lets each worker's connections be told from the others'.
+fn direct(bootstrap: &mut serde_json::Value) {
+    let patterns = bootstrap.pointer_mut("/stats_config/stats_matcher/inclusion_list/patterns");
+    patterns.and_then(|patterns| patterns.as_array_mut()).into_iter().for_each(|all| all.push(workers::stats()));
+    let listeners = bootstrap.pointer_mut("/static_resources/listeners").and_then(|all| all.as_array_mut());
+    listeners.into_iter().flatten().for_each(workers::direct);
 }
 
 /// A scenario on its way into Envoy, with its place in the results.
@@ -165,10 +185,16 @@ struct Host {
     /// Kept, so that they serve.
     _callouts: Vec<Callouts>,
     logs: TempDir,
+    /// Those that change on the way.
+    listeners: tokio::sync::Mutex<Listeners>,
     /// What all filters logged while their configurations were read.
     startup_log: Vec<Line>,
-    /// The number of the main thread, where calls are kept.
+    /// The number of the main thread.
     main_thread: Option<String>,
+    /// Whether calls are kept.
+    traces: bool,
+    /// When it served, and had made every VM.
+    started: Instant,
 }
 
 impl Host {
@@ -188,13 +214,25 @@ impl Host {
         }
         let logs = tempfile::Builder::new().prefix("portcullis-access-").tempdir()?;
         let stages: Vec<Stage<'_>> = group.iter().map(|entry| entry.stage.clone()).collect();
+        // Every access log line at once: a step ends with its line.
+        let mut arguments = versions::arguments(&envoy.version);
+        let drain = stages.iter().find(|stage| stage.scenario.updates()).map(|stage| stage.scenario.given.drain);
+        if let Some(drain) = drain {
+            arguments.extend(["--drain-time-s".into(), (drain.0 / 1_000_000_000).to_string().into()]);
+        }
+        let workers = stages.first().map_or(1, |stage| stage.scenario.given.workers.max(1));
         let options = Options {
             component_log_level: Some("wasm:trace".into()),
-            // Every access log line at once: a step ends with its line.
-            arguments: versions::arguments(&envoy.version),
+            arguments,
+            concurrency: workers,
             ..Options::default()
         };
         let mut bootstrap = bootstrap(&stages, logs.path());
+        if workers > 1 {
+            direct(&mut bootstrap);
+        }
+        let listeners = Listeners::new(&stages, logs.path(), &envoy.version)?;
+        listeners.announce(&mut bootstrap);
         versions::suit(&mut bootstrap, &envoy.version);
         if trace {
             barrier::add(&mut bootstrap);
@@ -202,7 +240,19 @@ impl Host {
         let process = Process::start(&envoy.binary, &bootstrap, &options).await?;
         let ports = process.admin().listeners().await?;
         let startup_log = process.wasm_lines_since(0);
-        let main_thread = trace::main_thread(&process.log()).filter(|_| trace).map(String::from);
-        Ok(Self { process, ports, upstreams, _callouts: callouts, logs, startup_log, main_thread })
+        let main_thread = trace::main_thread(&process.log()).map(String::from);
+        let listeners = tokio::sync::Mutex::new(listeners);
+        Ok(Self {
+            process,
+            ports,
+            upstreams,
+            _callouts: callouts,
+            logs,
+            listeners,
+            startup_log,
+            main_thread,
+            traces: trace,
+            started: Instant::now(),
+        })
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 
-use super::{Host, contexts::Contexts, flight::Flight, seen, trace};
+use super::{Host, back_off::BackOff, contexts::Contexts, flight::Flight, seen, trace, workers};
 use crate::{
     envoy::{added, bootstrap::Stage, client, flight::Backend, process::Line, upstream::Upstream, wire::Pace},
     outcome::{Cut, Outcome, Play},
@@ -12,18 +12,15 @@ use crate::{
     world::trace::Entry,
 };
 
-/// Envoy makes a new VM a second to a second and a half after it made the last one. A step behind a trap
-/// finds it on every host.
-const BACK_OFF: Duration = Duration::from_millis(1600);
-
 /// How long a client waits. Only a filter that never decides lets it wait so long.
 pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
     pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend) -> Result<Outcome> {
-        let mut outcome = Outcome { startup_log: own_lines(stage, &self.startup_log), ..Outcome::default() };
+        let mut outcome =
+            Outcome { startup_log: self.own_lines(stage, self.startup_log.clone()), ..Outcome::default() };
         let mut flight = match backend {
-            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream)?),
+            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream).await?),
             Backend::AtOnce(_) => None,
         };
         let mut contexts = Contexts::of(stage.scenario);
@@ -35,12 +32,10 @@ impl Host {
         // Behind the line that tells of the worker's VM.
         let start = self.traced(0).await?.and_then(|all| all.rsplit(Entry::is_creation).next().map(<[_]>::to_vec));
         outcome.traces.extend(start.filter(|_| known).map(&mut alone));
-        let mut has_trapped = false;
+        let mut back_off = BackOff::new(&stage.scenario.given, self.started);
         for (index, step) in stage.scenario.steps.iter().enumerate() {
             for cut in step.cuts() {
-                if has_trapped {
-                    tokio::time::sleep(BACK_OFF).await;
-                }
+                back_off.wait(step).await;
                 let offset = self.process.log_offset();
                 let play = match (&mut flight, backend) {
                     (Some(flight), _) => flight.play(index, step, cut).await,
@@ -52,7 +47,7 @@ impl Host {
                     None => format!("step {}, bodies cut {cut:?}", index + 1),
                 })?);
                 outcome.traces.extend(self.traced(offset).await?.filter(|_| known).map(&mut alone));
-                has_trapped = trapped(&self.process.log_since(offset));
+                back_off.look(self, step, &self.process.log_since(offset));
             }
         }
         Ok(outcome)
@@ -60,9 +55,10 @@ impl Host {
 
     /// The worker's calls since a place in the log, where they are kept.
     async fn traced(&self, offset: u64) -> Result<Option<Vec<Entry>>> {
-        let Some(main) = &self.main_thread else { return Ok(None) };
+        let Some(main) = self.main_thread.as_deref().filter(|_| self.traces) else { return Ok(None) };
         self.settled().await?;
-        Ok(Some(trace::of_worker(&self.process.log_since(offset), main)))
+        let number = |thread: &str| workers::number(self.process.pid(), Some(main), thread);
+        Ok(Some(trace::of_workers(&self.process.log_since(offset), main, number)))
     }
 
     async fn play_step(
@@ -86,7 +82,7 @@ impl Host {
         }
         if !step.acts() {
             let metrics = seen::growth(&before, &seen::counters(admin).await?);
-            let log = own_lines(stage, &self.process.wasm_lines_since(offset));
+            let log = self.own_lines(stage, self.process.wasm_lines_since(offset));
             return Ok(Play { step: index, cut, metrics, log, ..Play::default() });
         }
         let downstream = Pace::new(admin, format!("http.{listener}.downstream_cx_rx_bytes_total"));
@@ -117,19 +113,18 @@ impl Host {
             client,
             upstream: received.next(),
             further: received.collect(),
+            taken: None,
             record: entry.record,
             metrics,
-            log: own_lines(stage, &self.process.wasm_lines_since(offset)),
+            log: self.own_lines(stage, self.process.wasm_lines_since(offset)),
             missed: Vec::new(),
         })
     }
-}
 
-pub(super) fn own_lines(stage: &Stage<'_>, lines: &[Line]) -> Vec<String> {
-    lines.iter().filter(|line| stage.is_own(&line.vm_id)).map(Line::said).collect()
-}
-
-/// Whether a VM ended, by Envoy's log.
-fn trapped(log: &str) -> bool {
-    log.lines().any(|line| line.contains("Function: ") && line.contains(" failed"))
+    /// What a scenario's filters said.
+    pub(super) fn own_lines(&self, stage: &Stage<'_>, lines: Vec<Line>) -> Vec<String> {
+        let own = lines.into_iter().filter(|line| stage.is_own(&line.vm_id)).collect();
+        let ordered = workers::in_order(own, self.process.pid(), self.main_thread.as_deref());
+        ordered.iter().map(Line::said).collect()
+    }
 }

@@ -7,11 +7,13 @@
 use crate::world::trace::{Entry, Way};
 
 /// What Envoy says of a new VM, in a line of another level.
-const CREATED: &str = "Thread-Local Wasm created";
+pub const CREATED: &str = "Thread-Local Wasm created";
 
-/// The calls of the worker. The first line about WebAssembly is the main thread's.
-pub fn of_worker(log: &str, main: &str) -> Vec<Entry> {
-    log.lines().filter_map(parse).filter(|(thread, _)| *thread != main).map(|(_, entry)| entry).collect()
+/// The calls of the workers, those of each together. The first line about WebAssembly is the main thread's.
+pub fn of_workers(log: &str, main: &str, number: impl Fn(&str) -> usize) -> Vec<Entry> {
+    let mut calls: Vec<_> = log.lines().filter_map(parse).filter(|(thread, _)| *thread != main).collect();
+    calls.sort_by_cached_key(|(thread, _)| number(thread));
+    calls.into_iter().map(|(_, entry)| entry).collect()
 }
 
 /// The main thread's number, from the whole log.
@@ -19,7 +21,7 @@ pub fn main_thread(log: &str) -> Option<&str> {
     log.lines().find(|line| line.contains("][wasm] ")).and_then(thread)
 }
 
-fn thread(line: &str) -> Option<&str> {
+pub fn thread(line: &str) -> Option<&str> {
     line.split(['[', ']']).filter(|part| !part.is_empty()).nth(1)
 }
 
@@ -78,7 +80,7 @@ mod tests {
     #[test]
     fn the_workers_calls_are_read_and_nothing_else() {
         let main = main_thread(LOG).unwrap();
-        let lines: Vec<String> = of_worker(LOG, main).iter().map(ToString::to_string).collect();
+        let lines: Vec<String> = of_workers(LOG, main, |_| 1).iter().map(ToString::to_string).collect();
         assert_eq!(
             lines,
             [

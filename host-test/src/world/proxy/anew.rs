@@ -76,10 +76,11 @@ impl Proxy {
         let began = world.clock;
         drop(world);
         let Some(open) = self.open.get_mut(name) else { return };
-        let Some(filters) = self.workers.get(open.worker).map(Vec::len) else { return };
+        let Some(thread) = self.threads.get(open.thread) else { return };
+        let chain = thread.chain_of(open.generation).to_vec();
         open.earlier.extend(open.stream.upstream.clone());
         open.stream.connected = true;
-        let mut stream = Stream::new(filters, began, http2, open.connection, open.stream.behind().clone());
+        let mut stream = Stream::new(chain.len(), began, http2, open.connection, open.stream.behind().clone());
         stream.head_request = open.stream.head_request;
         let (redirected, redirect) = (headers.clone(), wire::response(response, http2));
         self.run(name, |run: &mut Run<'_>| {
@@ -91,7 +92,7 @@ impl Proxy {
         (open.stream, open.redirects) = (stream, open.redirects + 1);
         let ends = body.is_empty();
         self.run(name, |run| {
-            run.enter();
+            run.enter(&chain);
             run.head(Side::Request, headers, ends)
         });
         if !ends {

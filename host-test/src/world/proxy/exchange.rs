@@ -39,8 +39,8 @@ impl Proxy {
 
     /// Opens a stream and sends what the step has of its request.
     fn request(&mut self, name: &str, step: &Step, cut: Cut) {
-        let worker = self.worker_of(step);
-        self.reload(worker);
+        let thread = self.worker_of(step);
+        self.reload(thread);
         self.connections += 1;
         let raw = step.request();
         let read = codec::request(raw).unwrap_or(codec::Request::Refused(None));
@@ -61,11 +61,11 @@ impl Proxy {
             };
             (world.given.protocol == Protocol::Http2, world.clock, behind)
         };
-        let filters = self.workers.get(worker).map_or(0, Vec::len);
-        let stream = Stream::new(filters, began, http2, self.connections, behind);
+        let chain = self.threads.get(thread).map(|thread| thread.chain.clone()).unwrap_or_default();
         let mut open = Open {
-            worker,
-            stream,
+            thread,
+            generation: self.generation,
+            stream: Stream::new(chain.len(), began, http2, self.connections, behind),
             request: request.clone(),
             answered_by: step.clone(),
             connection: self.connections,
@@ -82,7 +82,7 @@ impl Proxy {
         };
         if let Some(refusal) = refusal {
             self.run(name, |run| {
-                run.enter();
+                run.enter(&chain);
                 run.refuse(known, refusal);
                 Ok(())
             });
@@ -91,7 +91,7 @@ impl Proxy {
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
         self.run(name, |run| {
-            run.enter();
+            run.enter(&chain);
             run.head(Side::Request, head, schedule.head_only)
         });
         self.pieces(name, Side::Request, schedule.pieces);
@@ -212,8 +212,8 @@ impl Proxy {
     /// Lets a stream go on; whatever comes of it is settled. A stream that ended stays as it is.
     pub(super) fn run(&mut self, name: &str, act: impl FnOnce(&mut Run<'_>) -> Result<(), Halt>) {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
-        let Some(slots) = self.workers.get_mut(open.worker) else { return };
-        let mut run = Run { world: &self.world, slots, stream: &mut open.stream };
+        self.world.borrow_mut().enter(open.thread);
+        let mut run = Run { world: &self.world, stream: &mut open.stream };
         let acted = act(&mut run).and_then(|()| run.after_root());
         run.settle(acted);
     }

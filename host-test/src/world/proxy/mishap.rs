@@ -3,7 +3,7 @@
 use super::Proxy;
 use crate::{
     scenario::{Mishap, Step},
-    world::{logs::Level, plugin},
+    world::plugin,
 };
 
 impl Proxy {
@@ -54,19 +54,15 @@ impl Proxy {
 
     /// A new VM for the filter under test on one worker. The old one hears nothing of it.
     fn restart(&mut self, worker: usize) {
-        let place = self.world.borrow().under_test;
-        let Some(slot) = self.workers.get_mut(worker).and_then(|slots| slots.get_mut(place)) else { return };
-        if let Some(vm) = slot.vm.take() {
-            self.world.borrow_mut().forget(vm.vm());
-        }
-        slot.failed_at = None;
-        match (self.start)(place) {
-            Ok(vm) => slot.vm = Some(vm),
-            Err(message) => {
-                let mut world = self.world.borrow_mut();
-                slot.failed_at = Some(world.clock.now());
-                world.logs.write(Level::Error, &message);
-            }
+        let Some(thread) = self.threads.get_mut(worker) else { return };
+        let Some(slot) = thread.chain.get(self.under_test).cloned() else { return };
+        slot.root.iter().for_each(|root| root.vm.end(&self.world));
+        let again = thread.slot(&self.world, &self.start, self.under_test, &slot.plugin);
+        let now = self.world.borrow().clock.now();
+        if let Some(slot) = thread.chain.get_mut(self.under_test) {
+            slot.loaded_at = again.root.is_none().then_some(now);
+            // Where the new one doesn't start, the old one stays what it is.
+            slot.root = again.root.or(slot.root.take());
         }
     }
 }

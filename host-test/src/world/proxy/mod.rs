@@ -1,58 +1,66 @@
 //! The proxy: workers with the VMs of a chain of filters, streams in flight, and time.
 //!
-//! 1. Each filter starts in a canary, which is dropped, in the main thread's VM and in each worker's.
+//! 1. Each filter begins in a VM that others are made from, and is tried in a canary, which is dropped. Then
+//!    it starts in the main thread's VM, and in each worker's.
 //! 2. A step sends, answers or waits on one stream. A stream without a name is played to its end; one
 //!    with a name stays open until it ends.
 //! 3. Time passes only where a step says so, and where a stream can go on with nothing but an event:
 //!    a callout's answer, a tick. Whoever still waits after ten seconds leaves.
-//! 4. A VM that trapped comes back under `fail_reload`, a second later, with the next request.
+//! 4. A VM that trapped comes back under `fail_reload` with the first request that comes a while after its
+//!    worker last made one, or tried to; those before are refused. Envoy draws that while from the back-off to
+//!    one and a half times as much, each time anew: here it is the longest.
+//! 5. A new configuration overlaps with the one before it (`update`, `thread`).
 
 mod anew;
 mod exchange;
 mod mishap;
 mod play;
+mod root;
+mod thread;
+mod update;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, rc::Rc};
 
+pub use self::{root::Root, thread::Slot};
+use self::{
+    thread::Thread,
+    update::{Drain, Tried},
+};
 use super::{
-    Shared,
+    Plugin, Shared,
     callouts::Pending,
-    logs::Level,
     queues::Ready,
     stream::{Filter, Run, Stream, Trap},
 };
-pub use crate::scenario::FailurePolicy;
 use crate::{
     outcome::Message,
-    scenario::{Request, Step},
+    scenario::{FailurePolicy, Request, Step},
     vm::Counts,
 };
 
-/// A filter's place in a worker.
-pub struct Slot {
-    /// `None` after a trap.
-    pub vm: Option<Box<dyn Filter>>,
-    pub policy: FailurePolicy,
-    /// Nanoseconds since the epoch.
-    pub failed_at: Option<u64>,
-}
-
-/// Starts a VM of the filter at a place in the chain.
-pub type Start = Box<dyn Fn(usize) -> Result<Box<dyn Filter>, String>>;
+/// Makes a VM for the filter at a place in the chain, and initialises it.
+pub type Start = Box<dyn Fn(usize, &Plugin) -> Result<Box<dyn Filter>, String>>;
 
 pub struct Proxy {
     world: Shared,
     start: Start,
-    /// The main thread's.
-    main: Vec<Slot>,
-    workers: Vec<Vec<Slot>>,
+    /// The main one, then the workers.
+    threads: Vec<Thread>,
     open: BTreeMap<String, Open>,
     connections: u64,
+    /// How many configurations there were before this one.
+    generation: u32,
+    drains: Vec<Drain>,
+    tried: Tried,
+    /// The place of the filter under test.
+    under_test: usize,
 }
 
 /// A stream in flight.
 struct Open {
-    worker: usize,
+    thread: usize,
+    /// The configuration that it began with.
+    generation: u32,
     stream: Stream,
     request: Request,
     /// The step whose lines the upstream's or a later filter's answer holds.
@@ -65,60 +73,92 @@ struct Open {
     redirects: u32,
 }
 
-/// How long Envoy waits before it makes a new VM.
-const BACK_OFF: u64 = 1_000_000_000;
-
 impl Proxy {
-    /// Starts so many filters on so many workers. The error is that of the VM that didn't start.
-    pub fn start(world: Shared, filters: usize, workers: usize, start: Start) -> Result<Self, String> {
-        let policy = world.borrow().given.failure_policy;
-        let mut proxy =
-            Self { world, start, main: Vec::new(), workers: Vec::new(), open: BTreeMap::new(), connections: 0 };
-        proxy.workers.resize_with(workers.max(1), Vec::new);
-        for filter in 0..filters {
-            let slot = |vm| Slot { vm: Some(vm), policy, failed_at: None };
-            let canary = (proxy.start)(filter)?;
-            proxy.world.borrow_mut().forget(canary.vm());
-            drop(canary);
-            proxy.main.push(slot((proxy.start)(filter)?));
-            for slots in &mut proxy.workers {
-                slots.push(slot((proxy.start)(filter)?));
-            }
+    /// Starts a chain of filters on so many workers. The error is that of the canary that didn't start.
+    pub fn start(
+        world: Shared,
+        chain: &[Rc<Plugin>],
+        under_test: usize,
+        workers: usize,
+        start: Start,
+    ) -> Result<Self, String> {
+        let mut proxy = Self {
+            world,
+            start,
+            threads: Vec::new(),
+            open: BTreeMap::new(),
+            connections: 0,
+            generation: 0,
+            drains: Vec::new(),
+            tried: Tried::default(),
+            under_test,
+        };
+        proxy.threads = (0..=workers.max(1)).map(Thread::new).collect();
+        for (place, plugin) in chain.iter().enumerate() {
+            proxy.try_out(place, plugin)?;
+            proxy.place(0, place, plugin);
+        }
+        // The workers begin once the main thread is done.
+        for thread in 1..proxy.threads.len() {
+            chain.iter().enumerate().for_each(|(place, plugin)| proxy.place(thread, place, plugin));
         }
         Ok(proxy)
+    }
+
+    fn place(&mut self, thread: usize, place: usize, plugin: &Rc<Plugin>) {
+        let Some(thread) = self.threads.get_mut(thread) else { return };
+        let slot = thread.slot(&self.world, &self.start, place, plugin);
+        if slot.root.is_none() {
+            self.tried.spoil(place, plugin);
+        }
+        thread.chain.push(slot);
     }
 
     pub fn world(&self) -> &Shared {
         &self.world
     }
 
-    /// What the filter at a place in the chain used on the first worker since the last call.
-    pub fn take_counts(&mut self, filter: usize) -> Counts {
-        let slot = self.workers.first_mut().and_then(|slots| slots.get_mut(filter));
-        slot.and_then(|slot| slot.vm.as_mut()).map(|vm| vm.take_counts()).unwrap_or_default()
+    /// What the filter under test used on the first worker since the last call.
+    pub fn take_counts(&mut self) -> Counts {
+        let slot = self.threads.get(1).and_then(|worker| worker.chain.get(self.under_test));
+        let root = slot.and_then(|slot| slot.root.as_ref());
+        root.and_then(|root| root.call(|filter| filter.take_counts())).unwrap_or_default()
     }
 
     /// The worker that takes a step's request.
     fn worker_of(&self, step: &Step) -> usize {
-        (step.worker.max(1) as usize - 1).min(self.workers.len().saturating_sub(1))
+        (step.worker.max(1) as usize).min(self.threads.len().saturating_sub(1))
     }
 
-    /// New VMs for those of a worker that trapped, where its policy makes some.
-    fn reload(&mut self, worker: usize) {
-        let Some(slots) = self.workers.get_mut(worker) else { return };
-        for (filter, slot) in slots.iter_mut().enumerate() {
-            let Some(failed_at) = slot.failed_at.filter(|_| slot.policy == FailurePolicy::FailReload) else { continue };
-            {
-                let mut world = self.world.borrow_mut();
-                let waited = world.clock.now().saturating_sub(failed_at);
-                // A scenario waits with Envoy, so that the next step finds a new VM.
-                world.clock.advance(BACK_OFF.saturating_sub(waited));
+    /// New VMs for those of a worker that trapped, where the policy makes some.
+    fn reload(&mut self, thread: usize) {
+        let (policy, longest, now) = {
+            let world = self.world.borrow();
+            let base = world.given.reload_backoff.0;
+            (world.given.failure_policy, base.saturating_add(base / 2), world.clock.now())
+        };
+        let Some(thread) = self.threads.get_mut(thread).filter(|_| policy == FailurePolicy::FailReload) else { return };
+        for place in 0..thread.chain.len() {
+            let Some(slot) = thread.chain.get(place) else { continue };
+            let trapped = slot.root.as_ref().is_some_and(|root| !root.vm.is_alive());
+            let waited = slot.loaded_at.is_none_or(|loaded| now.saturating_sub(loaded) >= longest);
+            if !trapped || !waited {
+                continue;
             }
-            match (self.start)(filter) {
-                Ok(vm) => (slot.vm, slot.failed_at) = (Some(vm), None),
-                Err(message) => self.world.borrow_mut().logs.write(Level::Error, &message),
+            let again = thread.slot(&self.world, &self.start, place, &Rc::clone(&slot.plugin));
+            if let Some(slot) = thread.chain.get_mut(place) {
+                slot.loaded_at = Some(now);
+                // Where the new one doesn't start, the old one stays what it is.
+                if again.root.is_some() {
+                    slot.root = again.root;
+                }
             }
         }
+    }
+
+    /// Ends what nothing holds any more.
+    fn sweep(&mut self) {
+        self.threads.iter_mut().for_each(|thread| thread.sweep(&self.world));
     }
 
     /// Lets time pass; what becomes due happens at its time.
@@ -134,13 +174,14 @@ impl Proxy {
             return false;
         }
         let ready = self.world.borrow_mut().queues.next_ready();
-        if let Some(Ready { vm, queue }) = ready {
-            self.root(vm, |filter| filter.queue_ready(queue));
+        if let Some(Ready { vm, root, queue }) = ready {
+            self.root(vm, |filter| filter.queue_ready(root, queue));
             return true;
         }
         let (answer, told, tick) = {
             let mut world = self.world.borrow_mut();
-            let dues = [world.callouts.next_due(), world.grpc.next_due(), world.timers.next_due()];
+            let drained = self.drains.iter().map(|drain| drain.until).min();
+            let dues = [world.callouts.next_due(), world.grpc.next_due(), world.timers.next_due(), drained];
             let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else { return false };
             world.clock.reach(due);
             let now = world.clock.now();
@@ -151,15 +192,24 @@ impl Proxy {
         };
         if let Some(Pending { vm, token, answer, .. }) = answer {
             self.root(vm, |filter| filter.answered(token, answer));
+            return true;
         }
-        // What came in one piece is told before anything else comes.
-        let mut told = told;
-        while let Some((vm, token, event)) = told {
-            self.root(vm, |filter| filter.grpc(token, event));
-            told = self.world.borrow_mut().grpc.take_ready();
+        if told.is_some() {
+            // What came in one piece is told before anything else comes.
+            let mut told = told;
+            while let Some((vm, token, event)) = told {
+                self.root(vm, |filter| filter.grpc(token, event));
+                told = self.world.borrow_mut().grpc.take_ready();
+            }
+            return true;
         }
-        if let Some(vm) = tick {
-            self.root(vm, |filter| filter.tick());
+        if let Some((vm, root)) = tick {
+            self.root(vm, |filter| filter.tick(root));
+            return true;
+        }
+        let now = self.world.borrow().clock.now();
+        if let Some(drain) = self.drains.iter().find(|drain| drain.until <= now) {
+            self.drained(drain.generation);
         }
         true
     }
@@ -169,29 +219,22 @@ impl Proxy {
         if !self.world.borrow_mut().room.event() {
             return;
         }
-        let places = std::iter::once((None, &self.main))
-            .chain(self.workers.iter().enumerate().map(|(worker, slots)| (Some(worker), slots)));
-        let is_it = |slot: &Slot| slot.vm.as_ref().is_some_and(|filter| filter.vm() == vm);
-        let found = places.filter_map(|(worker, slots)| Some((worker, slots.iter().position(is_it)?))).next();
-        let Some((worker, place)) = found else { return };
-        let own = |open: &&mut Open| Some(open.worker) == worker;
+        let found = self.threads.iter().enumerate().find_map(|(thread, own)| Some((thread, own.root_in(vm)?)));
+        let Some((thread, root)) = found else { return };
+        self.world.borrow_mut().enter(thread);
+        let own = |open: &&mut Open| open.thread == thread;
         self.open.values_mut().filter(own).for_each(|open| open.stream.lend_to(vm));
-        let slots = match worker {
-            Some(worker) => self.workers.get_mut(worker),
-            None => Some(&mut self.main),
-        };
-        let Some(slots) = slots else { return };
-        let returned = slots.get_mut(place).and_then(|slot| slot.vm.as_mut()).map(|filter| {
-            callback(filter.as_mut())?;
+        let returned = root.call(|filter| {
+            callback(filter)?;
             filter.failed().map_or(Ok(()), Err)
         });
         self.open.values_mut().filter(own).for_each(|open| open.stream.reclaim_from(vm));
         if let Some(Err(trap)) = returned {
-            slots.iter_mut().skip(place).take(1).for_each(|slot| slot.trapped(&self.world, &trap));
+            root.vm.trapped(&self.world, &trap);
             return;
         }
         for open in self.open.values_mut().filter(own) {
-            let mut run = Run { world: &self.world, slots, stream: &mut open.stream };
+            let mut run = Run { world: &self.world, stream: &mut open.stream };
             let acted = run.after_root();
             run.settle(acted);
         }

@@ -16,6 +16,7 @@ impl Proxy {
         if let Some(time) = step.pass {
             self.pass(time.0);
         }
+        let taken = step.update.as_ref().map(|update| self.update(update));
         let name = step.stream.clone().unwrap_or_default();
         if step.acts() {
             self.exchange(&name, step, cut);
@@ -26,13 +27,14 @@ impl Proxy {
         if self.open.get(&name).is_some_and(|open| open.stream.ended) {
             self.open.remove(&name);
         }
+        self.sweep();
         let mut world = self.world.borrow_mut();
         let mut metrics = world.metrics.counters();
         for (name, value) in &mut metrics {
             *value -= before.get(name).copied().unwrap_or(0);
         }
         metrics.retain(|_, grown| *grown != 0);
-        (play.cut, play.missed) = (cut, missed);
+        (play.cut, play.missed, play.taken) = (cut, missed, taken);
         play.metrics = metrics;
         play.log = world.logs.take();
         play

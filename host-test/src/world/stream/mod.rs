@@ -22,10 +22,10 @@ mod run;
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 pub use self::{
-    filter::{Filter, Trap},
+    filter::{Filter, Refused, Trap},
     run::Run,
 };
-use super::{Clock, Exchange, Headers, Side, filter_state::Declared, reply::Reply};
+use super::{Clock, Exchange, Headers, Side, filter_state::Declared, proxy::Root, reply::Reply};
 use crate::outcome::Message;
 
 /// Why a message goes no further for now, against what the filters' answers say.
@@ -63,11 +63,11 @@ struct Pass {
 }
 
 /// A filter's place in a stream.
-#[derive(Debug)]
 struct Seat {
     /// The context's id in the VM, given when the stream begins; `None` where the VM is gone.
     id: Option<u32>,
-    vm: u32,
+    /// The root context that the stream holds; `None` where the filter takes no part, and behind the end.
+    root: Option<Rc<Root>>,
     /// Whether the VM knows the context: once the request reaches the filter, at the latest for its log.
     created: bool,
     exchange: Rc<RefCell<Exchange>>,
@@ -81,6 +81,8 @@ struct Direction {
     headers: Option<Headers>,
     /// What a filter holds of the body.
     buffered: Option<Vec<u8>>,
+    /// There was something to hold: Envoy keeps the buffer, empty, to the end.
+    has_held: bool,
     /// The buffer holds its sender back instead of giving up.
     streaming: bool,
     trailers: Option<Headers>,
@@ -100,7 +102,6 @@ pub struct Behind {
     pub counted: bool,
 }
 
-#[derive(Debug)]
 pub struct Stream {
     seats: Vec<Seat>,
     request: Direction,
@@ -142,7 +143,7 @@ impl Stream {
     pub fn new(filters: usize, began: Clock, http2: bool, connection: u64, behind: Behind) -> Self {
         let seat = || Seat {
             id: None,
-            vm: 0,
+            root: None,
             created: false,
             exchange: Rc::new(RefCell::new(Exchange {
                 began_of_day: began.of_day(),
@@ -239,7 +240,7 @@ impl Stream {
     /// The places of the filters whose contexts live in this VM.
     fn seats_in(&self, vm: u32) -> Vec<usize> {
         let seats = self.seats.iter().enumerate();
-        seats.filter(|(_, seat)| seat.is_live() && seat.vm == vm).map(|(place, _)| place).collect()
+        seats.filter(|(_, seat)| seat.is_live() && seat.vm() == Some(vm)).map(|(place, _)| place).collect()
     }
 
     /// Lends to every filter that lives in this VM, for a callback of its root context.
@@ -257,6 +258,10 @@ impl Stream {
 }
 
 impl Seat {
+    fn vm(&self) -> Option<u32> {
+        self.root.as_ref().map(|root| root.vm_number())
+    }
+
     fn is_live(&self) -> bool {
         self.created && self.id.is_some()
     }

@@ -229,7 +229,10 @@ impl Run<'_> {
         let place = self.seat(side, seat);
         let Some(pass) = self.pass(side, seat) else { return Ok(()) };
         if pass.iteration == Iteration::Continue {
-            return Ok(());
+            let direction = self.stream.direction(side);
+            let (again, end) = (direction.has_held && direction.trailers.is_none(), direction.ended);
+            // Resumed once more, Envoy passes its buffer on, which is empty.
+            return if again { self.data_from(side, place + 1, Vec::new(), end, true) } else { Ok(()) };
         }
         let shown_nothing = pass.iteration == Iteration::StoppedAll;
         pass.iteration = Iteration::Continue;
@@ -272,10 +275,11 @@ impl Run<'_> {
     }
 
     fn put_back(&mut self, side: Side, data: Vec<u8>) {
-        let buffered = &mut self.stream.direction(side).buffered;
-        match buffered {
+        let direction = self.stream.direction(side);
+        direction.has_held = true;
+        match &mut direction.buffered {
             Some(buffered) => buffered.extend(data),
-            None => *buffered = Some(data),
+            none => *none = Some(data),
         }
     }
 

@@ -3,17 +3,14 @@
 use std::rc::Rc;
 
 use super::{Filter, Halt, Pass, Stream, Trap};
-use crate::world::{
-    Phase, Shared, Side,
-    logs::Level,
-    proxy::{FailurePolicy, Slot},
-    reply::Reply,
+use crate::{
+    scenario::FailurePolicy,
+    world::{Phase, Shared, Side, proxy::Slot, reply::Reply},
 };
 
-/// A stream with the VMs of its worker.
+/// A stream whose filters are called.
 pub struct Run<'a> {
     pub world: &'a Shared,
-    pub slots: &'a mut [Slot],
     pub stream: &'a mut Stream,
 }
 
@@ -27,50 +24,40 @@ impl Run<'_> {
     }
 
     /// The stream begins: each filter whose VM lives gives its context an id.
-    pub fn enter(&mut self) {
-        for (place, slot) in self.stream.seats.iter_mut().zip(self.slots.iter_mut()) {
-            if let Some(vm) = slot.vm.as_mut() {
-                (place.id, place.vm) = (Some(vm.next_id()), vm.vm());
-            }
+    pub fn enter(&mut self, chain: &[Slot]) {
+        for (seat, slot) in self.stream.seats.iter_mut().zip(chain) {
+            seat.root.clone_from(&slot.root);
+            seat.id = slot.root.as_ref().and_then(|root| root.call(|filter| filter.next_id()));
         }
     }
 
     /// The context of a filter in its VM, made when the request reaches it.
     pub(super) fn begin(&mut self, seat: usize) -> Result<(), Halt> {
-        let (Some(place), Some(slot)) = (self.stream.seats.get_mut(seat), self.slots.get_mut(seat)) else {
-            return Ok(());
-        };
-        let Some(id) = place.id else { return slot.failed() };
+        let Some(place) = self.stream.seats.get_mut(seat) else { return Ok(()) };
+        let Some((root, vm)) = place.root.as_ref().map(|root| (root.id, root.vm_number())) else { return Ok(()) };
+        let Some(id) = place.id else { return self.begun_without() };
         place.created = true;
-        self.world.borrow_mut().exchanges.insert((place.vm, id), Rc::clone(&place.exchange));
-        self.call(seat, |filter, id| filter.begin(id).map(|()| 0)).map(drop)
+        self.world.borrow_mut().exchanges.insert((vm, id), Rc::clone(&place.exchange));
+        self.call(seat, |filter, id| filter.begin(id, root).map(|()| 0)).map(drop)
     }
 
-    /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM is
-    /// gone answers by its failure policy: 0, or an end of the stream.
+    /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM ended
+    /// under the stream ends that.
     pub(super) fn call<F>(&mut self, seat: usize, callback: F) -> Result<u32, Halt>
     where
         F: FnOnce(&mut dyn Filter, u32) -> Result<u32, Trap>,
     {
-        let Some(slot) = self.slots.get_mut(seat) else { return Ok(0) };
-        let Some((id, vm)) = self.stream.seats.get(seat).and_then(|seat| Some((seat.id?, seat.vm))) else {
-            return Ok(0);
-        };
-        // A new VM knows nothing of the streams of the old one.
-        let returned = match slot.vm.as_mut().filter(|filter| filter.vm() == vm) {
-            Some(filter) => {
-                self.stream.lend(seat);
-                let returned = callback(filter.as_mut(), id);
-                self.stream.reclaim(seat);
-                returned.map_err(Some)
-            }
-            None => Err(None),
-        };
-        if let Some(trap) = slot.vm.as_mut().filter(|_| returned.is_ok()).and_then(|vm| vm.failed()) {
-            slot.trapped(self.world, &trap);
+        let known = self.stream.seats.get(seat).and_then(|seat| Some((seat.id?, Rc::clone(seat.root.as_ref()?))));
+        let Some((id, root)) = known else { return Ok(0) };
+        self.stream.lend(seat);
+        let returned = root.call(|filter| callback(filter, id));
+        self.stream.reclaim(seat);
+        let failed = if matches!(returned, Some(Ok(_))) { root.call(|filter| filter.failed()).flatten() } else { None };
+        if let Some(trap) = failed {
+            root.vm.trapped(self.world, &trap);
         }
         match returned {
-            Ok(returned) => {
+            Some(Ok(returned)) => {
                 let exchange = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange));
                 let Some(exchange) = exchange else { return Ok(returned) };
                 let mut exchange = exchange.borrow_mut();
@@ -80,20 +67,29 @@ impl Run<'_> {
                     None => Ok(returned),
                 }
             }
-            Err(trap) => {
-                self.world.borrow_mut().exchanges.remove(&(vm, id));
+            ended => {
+                self.world.borrow_mut().exchanges.remove(&(root.vm_number(), id));
                 if let Some(seat) = self.stream.seats.get_mut(seat) {
                     seat.id = None;
                 }
-                match trap {
-                    // The stream in which it happened is refused under every policy.
-                    Some(trap) => {
-                        slot.trapped(self.world, &trap);
+                match ended {
+                    // The stream in which it happened is refused under every policy, and so are those that the VM
+                    // left behind.
+                    Some(Err(trap)) => {
+                        root.vm.trapped(self.world, &trap);
                         Err(Halt::Failed)
                     }
-                    None => slot.failed().map(|()| 0),
+                    _ => Err(Halt::Failed),
                 }
             }
+        }
+    }
+
+    /// What a filter without a VM means to a stream that begins.
+    fn begun_without(&self) -> Result<(), Halt> {
+        match self.world.borrow().given.failure_policy {
+            FailurePolicy::FailOpen => Ok(()),
+            FailurePolicy::FailClosed | FailurePolicy::FailReload => Err(Halt::Failed),
         }
     }
 
@@ -155,7 +151,7 @@ impl Run<'_> {
                     }
                 }
                 (place.request.buffering, place.response.buffering) = (false, false);
-                let (Some(id), vm, created) = (place.id, place.vm, place.created) else { continue };
+                let (Some(id), Some(vm), created) = (place.id, place.vm(), place.created) else { continue };
                 if !created && self.begin(seat).is_err() {
                     continue;
                 }
@@ -169,25 +165,6 @@ impl Run<'_> {
                 }
             }
         }
-    }
-}
-
-impl Slot {
-    /// Ends the VM. Nothing comes to it any more: no tick, no callout's answer.
-    pub fn trapped(&mut self, world: &Shared, Trap { callback, message }: &Trap) {
-        let mut world = world.borrow_mut();
-        world.logs.write(Level::Error, &format!("Function: {callback} failed: {message}"));
-        if let Some(vm) = self.vm.take() {
-            world.forget(vm.vm());
-        }
-        self.failed_at = Some(world.clock.now());
-    }
-
-    /// What a filter without a VM means to a stream.
-    fn failed(&self) -> Result<(), Halt> {
-        match self.policy {
-            FailurePolicy::FailOpen => Ok(()),
-            FailurePolicy::FailClosed | FailurePolicy::FailReload => Err(Halt::Failed),
-        }
+        self.stream.seats.iter_mut().for_each(|seat| seat.root = None);
     }
 }
