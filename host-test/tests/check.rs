@@ -1,5 +1,7 @@
 //! `portcullis check` on files that are wrong in known ways, and on those that are right.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -41,7 +43,7 @@ fn each_fault_is_found_on_its_line_with_a_remedy_and_nothing_else_is() {
     let modules = modules();
     for file in files("wrong") {
         let mut found: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for finding in check::findings(&[file.clone()], &modules, "1.40").unwrap() {
+        for finding in check::findings(std::slice::from_ref(&file), &modules, "1.40").unwrap() {
             assert!(!finding.what.is_empty() && !finding.remedy.is_empty(), "{finding:?}");
             let rules = found.entry(finding.at.line).or_default();
             if !rules.contains(&finding.rule.id.to_owned()) {
@@ -57,7 +59,7 @@ fn each_fault_is_found_on_its_line_with_a_remedy_and_nothing_else_is() {
 fn what_is_right_and_what_has_no_filter_of_this_kind_raises_no_alarm() {
     let modules = modules();
     for file in files("clean") {
-        let findings = check::findings(&[file.clone()], &modules, "1.40").unwrap();
+        let findings = check::findings(std::slice::from_ref(&file), &modules, "1.40").unwrap();
         assert!(findings.is_empty(), "{}: {findings:#?}", file.display());
     }
 }
@@ -74,7 +76,7 @@ fn the_routes_of_a_config_dump_are_asked_for_their_policies() {
 #[test]
 fn a_field_that_an_older_envoy_lacks_is_told_for_that_version_alone() {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/check/clean/config_dump.json");
-    let of = |envoy| check::findings(&[file.clone()], &modules(), envoy).unwrap();
+    let of = |envoy| check::findings(std::slice::from_ref(&file), &modules(), envoy).unwrap();
     let old = of("1.39");
     assert!(of("1.40").is_empty());
     assert_eq!(old.iter().map(|finding| finding.rule.id).collect::<Vec<_>>(), ["field-unknown"]);
@@ -97,7 +99,7 @@ fn every_example_of_this_repository_is_clean() {
     let plugins = workspace.plugins().unwrap();
     let examples = plugins.iter().map(|plugin| plugin.folder.join("envoy.yaml"));
     for file in examples.chain([workspace.root.join("envoy/edge.yaml")]) {
-        let findings = check::findings(&[file.clone()], &modules, "1.40").unwrap();
+        let findings = check::findings(std::slice::from_ref(&file), &modules, "1.40").unwrap();
         assert!(findings.is_empty(), "{}: {findings:#?}", file.display());
     }
 }

@@ -34,8 +34,7 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
                 let answer = asked.route(host, route);
                 let name = filter.filter.shown();
                 let node = route.metadata.or(host.metadata).unwrap_or(route.node);
-                let told =
-                    answer.log.iter().find_map(|line| Some(line.get(line.find("metadata ")?..)?)).unwrap_or_default();
+                let told = answer.log.iter().find_map(|line| line.get(line.find("metadata ")?..)).unwrap_or_default();
                 let wrong = CONFIGURED_WRONG
                     .iter()
                     .find(|code| answer.reason == **code || answer.notes.iter().any(|note| note == **code));

@@ -71,8 +71,6 @@ pub fn coverage(check: bool) -> Result<bool> {
     Ok(true)
 }
 
-/// Where scenarios stand that are counted: the filters', and this host's own.
-
 fn calls(modules: &[PathBuf], scenario: &Scenario) -> Result<BTreeSet<String>> {
     let outcome = vm::run(modules, scenario, Limits { trace: true, ..Limits::default() })?;
     Ok(outcome.traces.into_iter().flatten().map(|entry| entry.name).collect())

@@ -89,6 +89,11 @@ impl Run<'_> {
         }
         pass.head_on = true;
         self.close(side, seat, |half| half.headers_open = false);
+        if resumed && returned == 0 && side == Side::Request && end {
+            // Resuming sends it on at once, and so does the answer: everything behind meets it twice.
+            self.headers_from(side, seat + 1, end)?;
+            self.stream.upstream_twice = self.stream.upstream.take();
+        }
         Ok(true)
     }
 
