@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use crate::{
     build::{self, Workspace},
     report::story,
-    run,
+    run::BuiltModules,
     scenario::{self, HostKind},
     vm::{self, Limits},
 };
@@ -25,7 +25,7 @@ pub fn explain(file: &Path) -> Result<bool> {
     if !scenario.runs_on(HostKind::Wasm) {
         bail!("{} isn't played in Wasmtime", file.display());
     }
-    let modules = run::modules(&build::build(&Workspace::find()?)?, scenario)?;
+    let modules = BuiltModules::new(&build::build(&Workspace::find()?)?).of(scenario)?;
     let outcome = vm::run(&modules, scenario, Limits { trace: true, ..Limits::default() })?;
     io::stdout().lock().write_all(story::tell(scenario, &outcome).as_bytes())?;
     Ok(outcome.refused.is_none() || !scenario.refused.is_empty())

@@ -38,7 +38,7 @@ pub struct Options {
 /// under their smallest capability list: what `portcullis build` prints must still filter. Guests are
 /// built when a scenario names the first of them.
 pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result<Vec<Report>> {
-    let artifacts = BuiltModules { plugins: built, guests: OnceCell::new() };
+    let artifacts = BuiltModules::new(built);
     if !options.invariants.is_empty() {
         let each = |scenario| options.invariants.iter().map(move |invariant| (scenario, *invariant));
         let held = scenarios.iter().flat_map(each).map(|(scenario, invariant)| {
@@ -61,18 +61,22 @@ pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result
     Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, limits))
 }
 
-/// The modules of a scenario, in the order in which a request meets them.
-pub fn modules(built: &[Built], scenario: &Scenario) -> Result<Vec<PathBuf>> {
-    let artifacts = BuiltModules { plugins: built, guests: OnceCell::new() };
-    scenario.chain().iter().map(|filter| artifacts.module(filter)).collect()
-}
-
-struct BuiltModules<'a> {
+/// What scenarios play on: plugins, and guests from the first that names one on.
+pub struct BuiltModules<'a> {
     plugins: &'a [Built],
     guests: OnceCell<Result<(Workspace, Vec<Plugin>), String>>,
 }
 
-impl BuiltModules<'_> {
+impl<'a> BuiltModules<'a> {
+    pub fn new(plugins: &'a [Built]) -> Self {
+        Self { plugins, guests: OnceCell::new() }
+    }
+
+    /// The modules of a scenario, in the order in which a request meets them.
+    pub fn of(&self, scenario: &Scenario) -> Result<Vec<PathBuf>> {
+        scenario.chain().iter().map(|filter| self.module(filter)).collect()
+    }
+
     fn find(&self, plugin: &str) -> Result<&Built> {
         let known = || self.plugins.iter().map(|built| built.plugin.as_str()).collect::<Vec<_>>().join(", ");
         self.plugins

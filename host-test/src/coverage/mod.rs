@@ -20,7 +20,7 @@ use anyhow::{Context, Result, bail};
 use self::confirmed::Confirmed;
 use crate::{
     build::{self, Workspace},
-    run,
+    run::BuiltModules,
     scenario::{self, HostKind, Scenario},
     vm::{self, Limits},
 };
@@ -42,6 +42,7 @@ pub fn coverage(check: bool) -> Result<bool> {
     let workspace = Workspace::find()?;
     let built = build::build(&workspace)?;
     let confirmed = Confirmed::read(&workspace.root)?;
+    let modules = BuiltModules::new(&built);
     let mut covering = Vec::new();
     for scenario in scenario::load(&[workspace.root.join("host-test/scenarios")])? {
         // What a call answers by a fault says nothing of Envoy.
@@ -49,7 +50,7 @@ pub fn coverage(check: bool) -> Result<bool> {
         if unplayed || scenario.envoy.skipped(Limits::default().envoy).is_some() {
             continue;
         }
-        let modules = run::modules(&built, &scenario)?;
+        let modules = modules.of(&scenario)?;
         let calls = calls(&modules, &scenario)?;
         let versions = confirmed.versions(&scenario)?;
         let link = link(&workspace.root, &scenario.file)?;

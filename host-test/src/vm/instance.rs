@@ -53,7 +53,6 @@ impl Instance {
         let mut vm = Self { store, instance, memory, limits, fuel: 0, next: ROOT, failed: None };
         vm.begin().map_err(|Trap { callback, message }| format!("Function: {callback} failed: {message}"))?;
         vm.store.data_mut().stage = Stage::Serving;
-        vm.store.data_mut().configured = true;
         Ok(vm)
     }
 
@@ -164,6 +163,7 @@ impl Filter for Instance {
 
     fn start_root(&mut self, plugin: &Rc<Plugin>) -> Result<u32, Refused> {
         let root = self.next_id();
+        self.store.data_mut().configured = false;
         self.store.data_mut().roots.insert(root, Rc::clone(plugin));
         self.call::<(u32, u32), ()>(root, "proxy_on_context_create", (root, 0)).map_err(|trap| {
             let message = format!("Function: {} failed: {}", trap.callback, trap.message);
@@ -172,7 +172,8 @@ impl Filter for Instance {
         self.configure(root, "proxy_on_vm_start", plugin.vm_configuration.len())?;
         self.store.data_mut().stage = Stage::Configuring;
         let configured = self.configure(root, "proxy_on_configure", plugin.configuration.len());
-        self.store.data_mut().stage = Stage::Serving;
+        let guest = self.store.data_mut();
+        (guest.stage, guest.configured) = (Stage::Serving, true);
         configured.map(|()| root)
     }
 

@@ -45,11 +45,12 @@ impl Proxy {
         let http2 = world.given.protocol == Protocol::Http2;
         // The access log tells it, when the stream ends.
         let record = open.stream.state(world.record_name().as_bytes()).filter(|_| open.stream.ended);
-        let mut upstream = open.earlier.iter().chain(&open.stream.upstream_twice).chain(&open.stream.upstream).map(|upstream| {
-            let mut upstream = wire::framed(wire::without_added(upstream.clone(), &open.request), http2);
-            wire::unframed(&mut upstream, &[&open.request.headers]);
-            upstream
-        });
+        let mut upstream =
+            open.earlier.iter().chain(&open.stream.upstream_twice).chain(&open.stream.upstream).map(|upstream| {
+                let mut upstream = wire::framed(wire::without_added(upstream.clone(), &open.request), http2);
+                wire::unframed(&mut upstream, &[&open.request.headers]);
+                upstream
+            });
         Play {
             client: open.stream.client.clone().map(|client| received(client, open, http2)),
             upstream: upstream.next(),
