@@ -53,6 +53,8 @@ const BUFFERS: [&str; 9] = [
     "argument of the call",
 ];
 
+const STREAMS: [&str; 4] = ["request", "response", "downstream", "upstream"];
+
 /// The ABI's statuses, from 0.
 const STATUSES: [&str; 13] = [
     "ok",
@@ -181,6 +183,7 @@ fn subject(entry: &Entry) -> &'static str {
     let names: &[&str] = match entry.name.as_str() {
         name if name.contains("_header_map_") => &HEADERS,
         name if name.contains("_buffer_") => &BUFFERS,
+        "proxy_continue_stream" | "proxy_close_stream" => &STREAMS,
         _ => &[],
     };
     first.and_then(|first| names.get(first).copied()).unwrap_or_default()
@@ -194,19 +197,15 @@ fn texts(entry: &Entry, given: bool) -> impl Iterator<Item = String> {
 fn shown(text: &Text) -> String {
     let rest = text.length.saturating_sub(LONGEST_TEXT);
     let more = if rest > 0 { format!(" and {rest} bytes more") } else { String::new() };
-    format!("\"{}\"{more}", display(&text.bytes))
+    format!("\"{}\"{more}", display(&text.bytes).replace('\n', "\\n"))
 }
 
 fn seen(story: &mut String, play: &Play) {
-    for (who, message) in [("upstream", &play.upstream), ("client", &play.client)] {
-        match message {
-            Some(message) => {
-                let _ = writeln!(story, "  {who} sees {}", message_shown(message));
-            }
-            None => {
-                let _ = writeln!(story, "  {who} sees nothing");
-            }
-        }
+    let received = play.upstream.iter().chain(&play.further).map(|message| ("upstream", Some(message)));
+    let nothing = play.upstream.is_none().then_some(("upstream", None));
+    for (who, message) in received.chain(nothing).chain([("client", play.client.as_ref())]) {
+        let shown = message.map_or_else(|| "nothing".to_owned(), message_shown);
+        let _ = writeln!(story, "  {who} sees {shown}");
     }
     for line in &play.log {
         let _ = writeln!(story, "  log: {line}");
