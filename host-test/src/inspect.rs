@@ -1,18 +1,17 @@
 //! `portcullis inspect`: what a module is, what it asks for, and whether Envoy would load it.
 
 use std::{
-    fs,
     io::{self, Write},
     path::Path,
 };
 
 use anyhow::{Context, Result};
 
-use crate::{build::inspect, envoy::versions, report, vm};
+use crate::{bounded, build::inspect, envoy::versions, report, vm};
 
 /// Tells what a module is; false where no version of Envoy loads it.
 pub fn inspect(file: &Path) -> Result<bool> {
-    let written = fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+    let written = bounded::read(file, vm::LARGEST as u64)?;
     let module = wat::parse_bytes(&written).with_context(|| format!("{} is no WebAssembly", file.display()))?;
     let inspection =
         inspect::inspect(&module).with_context(|| format!("{} is no WebAssembly module", file.display()))?;

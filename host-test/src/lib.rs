@@ -4,6 +4,7 @@
 
 pub mod abi;
 pub mod bench;
+pub mod bounded;
 pub mod build;
 pub mod check;
 pub mod cli;

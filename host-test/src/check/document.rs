@@ -14,6 +14,10 @@ use std::{
 use anyhow::{Context, Result, bail};
 use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
 
+use crate::bounded;
+
+/// Bytes of a file. The config dump of a large mesh has some ten million.
+const LARGEST: u64 = 256 << 20;
 const MOST_NODES: usize = 4_000_000;
 const DEEPEST: usize = 256;
 
@@ -52,7 +56,7 @@ impl Document {
     /// # Errors
     /// Where the text is no YAML or JSON, with its place.
     pub fn read(file: &Path) -> Result<Self> {
-        let bytes = std::fs::read(file).with_context(|| format!("can't read {}", file.display()))?;
+        let bytes = bounded::read(file, LARGEST)?;
         let text = String::from_utf8(bytes).with_context(|| format!("{} is no UTF-8 text", file.display()))?;
         let roots = parse(&text).with_context(|| format!("{} is no YAML", file.display()))?;
         Ok(Self { file: file.into(), roots })

@@ -53,6 +53,8 @@ macro_rules! rules {
 }
 
 rules! {
+    NOTHING_READ: Warning "nothing-read" "The file holds nothing that is looked at: no listener, route or wasm filter.",
+    NOT_A_LIST: Error "not-a-list" "Envoy wants a list where something else stands.",
     MODULE_MISSING: Error "module-missing" "A filter names no module, or a file that isn't there.",
     MODULE_REFUSED: Error "module-refused" "Envoy can't load the module.",
     MODULE_UNSEEN: Note "module-unseen" "The module is fetched by the proxy and isn't at hand, so it wasn't tried.",

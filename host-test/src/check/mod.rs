@@ -108,7 +108,7 @@ fn look<T>(
     let edges = edge::edges(&documents);
     let modules = Modules { folders: modules };
     let looked: Vec<Looked<'_>> = edges.iter().map(|edge| Looked::at(edge, &modules)).collect();
-    let mut findings = rules::findings(&looked, versions::minor(envoy));
+    let mut findings = rules::findings(&documents, &looked, versions::minor(envoy));
     let rows: Vec<_> = looked.iter().map(|looked| routes::ask(looked, &mut findings)).collect();
     findings.sort_by(|a, b| (&a.file, a.at, a.rule.severity).cmp(&(&b.file, b.at, b.rule.severity)));
     findings.dedup_by(|a, b| (&a.file, a.at, &a.what) == (&b.file, b.at, &b.what));

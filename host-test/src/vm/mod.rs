@@ -23,7 +23,7 @@ use anyhow::Context;
 pub use self::{
     engine::engine,
     limits::{Counts, Limits},
-    load::accept,
+    load::{LARGEST, accept},
     session::{Refusal, Session},
 };
 use crate::{

@@ -5,14 +5,16 @@ mod manager;
 mod metadata;
 mod module;
 mod secrets;
+mod shape;
 mod version;
 mod vm;
 
-use super::{finding::Finding, looked::Looked};
+use super::{document::Document, finding::Finding, looked::Looked};
 
-/// Everything that is wrong with these edges, on a minor version of Envoy 1.
-pub fn findings(edges: &[Looked<'_>], envoy: u32) -> Vec<Finding> {
+/// Everything that is wrong with these files and the edges in them, on a minor version of Envoy 1.
+pub fn findings(documents: &[Document], edges: &[Looked<'_>], envoy: u32) -> Vec<Finding> {
     let mut findings = Vec::new();
+    documents.iter().for_each(|document| shape::look(document, &mut findings));
     for edge in edges {
         module::look(edge, &mut findings);
         vm::look(edge, &mut findings);

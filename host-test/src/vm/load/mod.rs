@@ -31,7 +31,7 @@ use super::{cache, engine::engine};
 use crate::abi::{Guest, hostcalls};
 
 /// Bytes of the largest module that is compiled. V8 takes 1 GiB; compilation of that would never end.
-const LARGEST: usize = 64 << 20;
+pub const LARGEST: usize = 64 << 20;
 
 /// How long a module may compile.
 const COMPILE_WITHIN: Duration = Duration::from_secs(120);
