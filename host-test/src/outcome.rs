@@ -15,6 +15,8 @@ pub struct Outcome {
     pub startup_log: Vec<String>,
     /// Where calls are kept: those of the worker's VM at its start, then those of each play.
     pub traces: Vec<Vec<Entry>>,
+    /// What is dangerous in what the modules did, in Wasmtime; each once.
+    pub hazards: Vec<String>,
     /// Where a filter trapped, in Wasmtime.
     pub traps: Vec<String>,
     /// The scenario's faults that never came to pass, as sentences.

@@ -56,7 +56,7 @@ pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result
     // All hosts play the version of the Envoy that is there, or the one that was asked for.
     let asked = options.envoy.as_deref().and_then(Path::to_str).filter(|text| versions::is_version(text));
     let version = envoy.as_ref().map_or(asked.unwrap_or(envoy::find::VERSION), |envoy| &envoy.found.version);
-    let limits = Limits { trace: options.trace, envoy: versions::minor(version), ..Limits::default() };
+    let limits = Limits { trace: options.trace, watch: true, envoy: versions::minor(version), ..Limits::default() };
     let envoy = envoy.as_ref().map(|envoy| envoy as &dyn Replay);
     Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, limits))
 }

@@ -108,6 +108,7 @@ mod tests {
                 check: None,
                 verdict,
                 took: Duration::ZERO,
+                hazards: Vec::new(),
             };
             confirmed.note(&[report], version).unwrap();
             confirmed.versions(&scenario).unwrap()

@@ -34,7 +34,10 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let name = format!("{}: {}{check}", report.plugin, report.scenario);
     let took = report.took.as_secs_f64() * 1000.0;
     match &report.verdict {
-        Verdict::Passed => writeln!(text, "ok    {name} ({hosts}, {took:.0} ms)"),
+        Verdict::Passed => {
+            writeln!(text, "ok    {name} ({hosts}, {took:.0} ms)")?;
+            report.hazards.iter().try_for_each(|hazard| writeln!(text, "      hazard: {hazard}"))
+        }
         Verdict::Skipped(reason) => writeln!(text, "skip  {name} ({hosts}): {reason}"),
         Verdict::Failed(failures) => {
             writeln!(text, "FAIL  {name} ({hosts}, {took:.0} ms)")?;
@@ -54,7 +57,7 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
                     writeln!(text, "{indent}log | {}", line.replace('\n', &format!("\n{indent}    | ")))?;
                 }
             }
-            Ok(())
+            report.hazards.iter().try_for_each(|hazard| writeln!(text, "      hazard: {hazard}"))
         }
     }
 }
@@ -75,6 +78,7 @@ mod tests {
             check: None,
             verdict,
             took: Duration::from_millis(12),
+            hazards: Vec::new(),
         }
     }
 

@@ -31,6 +31,7 @@ fn report(report: &Report) -> Value {
         "verdict": verdict,
         "skipped_because": reason,
         "failures": failures.collect::<Vec<_>>(),
+        "hazards": report.hazards,
         "seconds": report.took.as_secs_f64(),
     })
 }

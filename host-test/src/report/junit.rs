@@ -100,6 +100,7 @@ pub mod tests {
             check,
             verdict,
             took: Duration::from_millis(12),
+            hazards: Vec::new(),
         };
         let failure =
             Failure { place: "step 1".into(), what: vec!["one\nmore\u{1}".into()], log: vec!["error: x".into()] };

@@ -42,6 +42,8 @@ pub struct Report {
     pub check: Option<&'static str>,
     pub verdict: Verdict,
     pub took: Duration,
+    /// What is dangerous in what the modules did, whatever was expected.
+    pub hazards: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +87,7 @@ pub fn run(
                 check: None,
                 verdict,
                 took,
+                hazards: Vec::new(),
             };
             if let Some(reason) = skipped(scenario, host, limits) {
                 reports.push(report(Verdict::Skipped(reason), Duration::ZERO));
@@ -106,7 +109,9 @@ pub fn run(
                 Ok(outcome) => check::scenario(scenario, outcome),
                 Err(error) => vec![Failure::whole(vec![format!("{error:#}")])],
             };
-            reports.push(report(Verdict::of(failures), waited.unwrap_or_else(|| began.elapsed())));
+            let hazards = outcome.as_ref().map(|outcome| outcome.hazards.clone()).unwrap_or_default();
+            let took = waited.unwrap_or_else(|| began.elapsed());
+            reports.push(Report { hazards, ..report(Verdict::of(failures), took) });
             seen.extend(outcome.ok().map(|outcome| (host, outcome)));
         }
         reports.extend(compared(scenario, &seen));
@@ -124,6 +129,7 @@ fn compared(scenario: &Scenario, seen: &[(HostKind, Outcome)]) -> Vec<Report> {
         check,
         verdict: Verdict::of(failures),
         took: Duration::ZERO,
+        hazards: Vec::new(),
     };
     let mut reports = Vec::new();
     if let Some(((first, reference), others)) = seen.split_first() {

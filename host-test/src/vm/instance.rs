@@ -36,7 +36,7 @@ impl Instance {
         {
             let mut world = world.borrow_mut();
             world.envoy = limits.envoy;
-            world.trace.created(limits.trace);
+            world.trace.created(limits.trace || limits.watch);
         }
         let guest = Guest::new(Shared::clone(world), Rc::new(plugin.clone()), limits.of_store());
         let mut store = Store::new(module.module().engine(), guest);

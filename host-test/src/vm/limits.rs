@@ -24,6 +24,8 @@ pub struct Limits {
     pub time: Duration,
     /// Whether each call between host and guest is kept ([`crate::world::Trace`]).
     pub trace: bool,
+    /// Whether calls are looked through for hazards ([`crate::world::hazards`]).
+    pub watch: bool,
     /// The minor version of Envoy 1 that is played ([`crate::envoy::versions`]).
     pub envoy: u32,
 }
@@ -58,7 +60,14 @@ impl Limits {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { fuel: 4_000_000_000, memory: 1 << 30, time: Duration::from_secs(60), trace: false, envoy: 40 }
+        Self {
+            fuel: 4_000_000_000,
+            memory: 1 << 30,
+            time: Duration::from_secs(60),
+            trace: false,
+            watch: false,
+            envoy: 40,
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub use self::{
 use crate::{
     outcome::Outcome,
     scenario::Scenario,
-    world::{Plugin, World, stream::Filter as _, trace::Entry},
+    world::{Plugin, World, hazards::Watch, stream::Filter as _, trace::Entry},
 };
 
 /// How long a module takes from its bytes to a VM that is configured, with nothing of it in memory.
@@ -80,14 +80,22 @@ fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits
     let traced = |session: &Session| session.world().borrow_mut().trace.take();
     // Of the VMs that were started only the last, the worker's, plays.
     let start = traced(&session).rsplit(Entry::is_creation).next().map(<[_]>::to_vec);
+    let mut watch = Watch::new(scenario.given.buffer_limit);
+    outcome.hazards = start.as_deref().map(|start| watch.look(start)).unwrap_or_default();
     outcome.traces.extend(start.filter(|_| limits.trace));
     for (index, step) in scenario.steps.iter().enumerate() {
         for cut in step.cuts() {
             let (mut play, _) = session.play(step, cut);
             play.step = index;
             outcome.plays.push(play);
-            if limits.trace {
-                outcome.traces.push(traced(&session));
+            if limits.trace || limits.watch {
+                let trace = traced(&session);
+                for hazard in watch.look(&trace) {
+                    if !outcome.hazards.contains(&hazard) {
+                        outcome.hazards.push(hazard);
+                    }
+                }
+                outcome.traces.extend(Some(trace).filter(|_| limits.trace));
             }
             outcome.traps.extend(session.world().borrow_mut().trace.take_traps());
         }

@@ -16,6 +16,7 @@ pub mod faults;
 pub mod filter_state;
 pub mod foreign;
 pub mod grpc;
+pub mod hazards;
 pub mod head;
 pub mod headers;
 pub mod logs;

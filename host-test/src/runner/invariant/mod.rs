@@ -89,6 +89,7 @@ pub fn hold(
         check: Some(invariant.name()),
         verdict,
         took: began.elapsed(),
+        hazards: Vec::new(),
     }
 }
 
