@@ -119,6 +119,12 @@ impl<'a> Call<'a> {
         read(&mut self.caller.data().world.borrow_mut())
     }
 
+    /// The guest's end by what would end Envoy's process.
+    pub fn fatal(&mut self, why: &str) -> Stop {
+        self.world(|world| world.fatal.push(why.to_owned()));
+        wasmtime::Error::msg(why.to_owned()).into()
+    }
+
     /// The stream in effect; a call that needs one is a bad argument without.
     pub fn exchange(&mut self) -> Answer<Rc<RefCell<Exchange>>> {
         self.caller.data().exchange().ok_or(Stop::Status(Status::BadArgument))

@@ -23,6 +23,7 @@ impl Proxy {
         }
         missed.extend(self.faults_over());
         missed.extend(self.world.borrow().room.left_out());
+        missed.append(&mut self.world.borrow_mut().fatal);
         let mut play = self.open.get(&name).map(|open| self.seen(open)).unwrap_or_default();
         if self.open.get(&name).is_some_and(|open| open.stream.ended) {
             self.open.remove(&name);

@@ -72,6 +72,9 @@ impl Run<'_> {
         self.prepare(seat, Phase::Headers(side), end, |half| half.headers_open = true);
         let returned = self.call(seat, |filter, id| filter.headers(id, side, count(lines), end))?;
         let resumed = self.resumed(side, seat);
+        if resumed && side == Side::Response && matches!(returned, 0 | 2) {
+            return Err(self.sent_twice(seat, "proxy_on_response_headers"));
+        }
         let head_alone = self.stream.behind.head_alone;
         let Some(pass) = self.pass(side, seat) else { return Ok(true) };
         pass.ended = end;
@@ -212,6 +215,9 @@ impl Run<'_> {
             self.prepare(seat, Phase::Trailers(side), true, |half| half.trailers_open = true);
             let returned = self.call(seat, |filter, id| filter.trailers(id, side, count(lines)))?;
             let resumed = self.resumed(side, seat);
+            if resumed && side == Side::Response && returned == 0 {
+                return Err(self.sent_twice(seat, "proxy_on_response_trailers"));
+            }
             if returned != 0 && !resumed {
                 if let Some(pass) = self.pass(side, seat) {
                     pass.iteration = Iteration::Stopped;

@@ -85,6 +85,23 @@ impl Run<'_> {
         }
     }
 
+    /// A response that is resumed in the callback that also lets it on: Envoy sends it twice.
+    pub(super) fn sent_twice(&mut self, seat: usize, callback: &str) -> Halt {
+        let message =
+            "resuming the response in a callback that lets it on sends it twice, and where it ends there it ends \
+                       Envoy 1.40 (SIGSEGV): hold it, or resume nothing"
+                .to_owned();
+        self.world.borrow_mut().fatal.push(message.clone());
+        let Some(seat) = self.stream.seats.get_mut(seat) else { return Halt::Failed };
+        if let Some(root) = seat.root.clone() {
+            if let Some(id) = seat.id.take() {
+                self.world.borrow_mut().exchanges.remove(&(root.vm_number(), id));
+            }
+            root.vm.trapped(self.world, &Trap { callback: callback.to_owned(), message });
+        }
+        Halt::Failed
+    }
+
     /// What a filter without a VM means to a stream that begins.
     fn begun_without(&self) -> Result<(), Halt> {
         match self.world.borrow().given.failure_policy {
