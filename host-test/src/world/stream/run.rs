@@ -38,7 +38,16 @@ impl Run<'_> {
         let Some(id) = place.id else { return self.begun_without() };
         place.created = true;
         self.world.borrow_mut().exchanges.insert((vm, id), Rc::clone(&place.exchange));
-        self.call(seat, |filter, id| filter.begin(id, root).map(|()| 0)).map(drop)
+        match self.call(seat, |filter, id| filter.begin(id, root).map(|()| 0)) {
+            // It takes effect behind the first callback, which comes all the same.
+            Err(Halt::Replied(reply)) => {
+                if let Some(seat) = self.stream.seats.get(seat) {
+                    seat.exchange.borrow_mut().reply = Some(reply);
+                }
+                Ok(())
+            }
+            begun => begun.map(drop),
+        }
     }
 
     /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM ended
