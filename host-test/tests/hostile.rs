@@ -282,3 +282,18 @@ fn a_step_in_which_a_stream_that_ends_is_replied_to_or_closed_fails() {
         }
     }
 }
+
+#[test]
+fn an_allocator_that_traps_ends_the_vm_once_the_callback_that_needed_it_has_returned() {
+    let read = r#"(import "env" "proxy_get_header_map_value" (func $value (param i32 i32 i32 i32 i32) (result i32)))"#;
+    let path = "(call $status (call $value (i32.const 0) (i32.const 0) (i32.const 5) (i32.const 100) (i32.const 104)))";
+    let module = String::from_utf8(on_request(read, &format!("{path}{path}"))).unwrap();
+    let start = module.find("(local.set $place").unwrap();
+    let module = format!("{}(unreachable){}", &module[..start], &module[start..]);
+    let data = r#"(data (i32.const 0) ":path")"#;
+    let module = format!("{}{data})", module.trim_end().strip_suffix(')').unwrap());
+    let play = play(module.as_bytes(), ONE);
+    assert_eq!(play.log[..2], ["info: =06", "info: =06"]);
+    assert!(play.log[2].contains("Function: malloc failed: wasm"), "{:?}", play.log);
+    assert_eq!(play.client.unwrap().start, "503");
+}

@@ -103,12 +103,17 @@ impl<'a> Call<'a> {
         let called = function.call(&mut self.caller, arguments);
         match called {
             Ok(()) => self.world(|world| world.trace.returned(callback, &(), 0)),
-            // The running callback goes on; only then has the VM ended.
-            Err(error) => drop(self.guest().trapped.get_or_insert((callback.to_owned(), error))),
+            Err(error) => drop(self.ended_within(callback, error)),
         }
         let guest = self.guest();
         (guest.context, guest.effective) = (running, effective);
         Ok(())
+    }
+
+    /// A trap within a call: the running callback goes on, and only then has the VM ended.
+    fn ended_within(&mut self, callback: &str, error: wasmtime::Error) -> Stop {
+        self.guest().trapped.get_or_insert((callback.to_owned(), error));
+        NO_MEMORY
     }
 
     pub fn guest(&mut self) -> &mut Guest {
@@ -176,9 +181,14 @@ impl<'a> Call<'a> {
             let allocator = self.caller.data().allocator.clone().ok_or(NO_MEMORY)?;
             self.guest().allocating = true;
             self.world(|world| world.trace.called("malloc", &(length,)));
-            let allocated = allocator.call(&mut self.caller, length);
+            // Of a VM that has ended within this callback nothing more is called.
+            let allocated =
+                if self.guest().trapped.is_some() { Ok(0) } else { allocator.call(&mut self.caller, length) };
             self.guest().allocating = false;
-            place = allocated?;
+            match allocated {
+                Ok(allocated) => place = allocated,
+                Err(error) => return Err(self.ended_within("malloc", error)),
+            }
             if self.no_memory() {
                 place = 0;
             }
