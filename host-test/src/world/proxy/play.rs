@@ -47,7 +47,7 @@ impl Proxy {
         // The access log tells it, when the stream ends.
         let record = open.stream.state(world.record_name().as_bytes()).filter(|_| open.stream.ended);
         let mut upstream =
-            open.earlier.iter().chain(&open.stream.upstream_twice).chain(&open.stream.upstream).map(|upstream| {
+            open.earlier.iter().chain(&open.stream.upstream_before).chain(&open.stream.upstream).map(|upstream| {
                 let mut upstream = wire::framed(wire::without_added(upstream.clone(), &open.request), http2);
                 wire::unframed(&mut upstream, &[&open.request.headers]);
                 upstream

@@ -50,6 +50,8 @@ impl Run<'_> {
         for place in place..self.stream.seats.len() {
             let seat = self.seat(side, place);
             match side {
+                // A head that comes twice finds the context that is there.
+                Side::Request if self.takes_part(seat) => {}
                 Side::Request => self.begin(seat)?,
                 // A filter that the request never reached takes no part in the response.
                 Side::Response if !self.takes_part(seat) => continue,
@@ -90,12 +92,11 @@ impl Run<'_> {
             self.stream.direction(side).streaming = holds_sender_back;
             return Ok(false);
         }
-        pass.head_on = true;
+        let first = !std::mem::replace(&mut pass.head_on, true);
         self.close(side, seat, |half| half.headers_open = false);
-        if resumed && returned == 0 && side == Side::Request && end {
+        if resumed && first && returned == 0 && side == Side::Request && end {
             // Resuming sends it on at once, and so does the answer: everything behind meets it twice.
             self.headers_from(side, seat + 1, end)?;
-            self.stream.upstream_twice = self.stream.upstream.take();
         }
         Ok(true)
     }
