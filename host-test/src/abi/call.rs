@@ -181,9 +181,7 @@ impl<'a> Call<'a> {
             let allocator = self.caller.data().allocator.clone().ok_or(NO_MEMORY)?;
             self.guest().allocating = true;
             self.world(|world| world.trace.called("malloc", &(length,)));
-            // Of a VM that has ended within this callback nothing more is called.
-            let allocated =
-                if self.guest().trapped.is_some() { Ok(0) } else { allocator.call(&mut self.caller, length) };
+            let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
             match allocated {
                 Ok(allocated) => place = allocated,
