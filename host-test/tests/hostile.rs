@@ -267,13 +267,19 @@ fn a_step_in_which_a_response_is_resumed_and_let_on_fails_unless_it_is_held_or_b
 }
 
 #[test]
-fn a_step_in_which_a_stream_that_ends_is_replied_to_or_closed_fails() {
+fn a_step_in_which_a_stream_is_replied_to_or_closed_at_its_end_or_both_in_its_response_fails() {
     let zeros = "(i32.const 0)".repeat(7);
     let reply = r#"(import "env" "proxy_send_local_response"
         (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))"#;
     let reply = (reply, format!("(drop (call $reply (i32.const 403) {zeros}))"), "a reply in on_log");
     let close = r#"(import "env" "proxy_close_stream" (func $close (param i32) (result i32)))"#;
     let close = (close, "(drop (call $close (i32.const 1)))".to_owned(), "closing a stream in on_log");
+    let both = format!("{}{}", reply.1, close.1);
+    let imports = format!("{}{}", reply.0, close.0);
+    for (name, parameters) in [("response_headers", 3), ("response_body", 3), ("response_trailers", 2)] {
+        let found = fatal(&imports, &callback(name, parameters, &both, Some(0)));
+        assert!(found.first().is_some_and(|found| found.starts_with("replying and closing")), "{name}: {found:?}");
+    }
     for (imports, body, why) in [reply, close] {
         for (name, returned) in [("log", None), ("done", Some(1)), ("delete", None)] {
             // A root context's end is no stream's.

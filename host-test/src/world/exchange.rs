@@ -24,6 +24,13 @@ pub enum Phase {
     Done,
 }
 
+impl Phase {
+    /// Whether it is a callback of this message.
+    pub fn is_of(self, message: Side) -> bool {
+        matches!(self, Self::Headers(side) | Self::Body(side) | Self::Trailers(side) if side == message)
+    }
+}
+
 /// What a filter can resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {

@@ -37,6 +37,8 @@ pub enum Halt {
     Replied(Reply),
     /// The stream is cut off without an answer.
     Cut,
+    /// Both: somebody replies, and cuts the stream off.
+    Abandoned(Reply),
 }
 
 /// How far a filter lets a message on.

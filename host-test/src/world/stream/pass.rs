@@ -75,7 +75,7 @@ impl Run<'_> {
         let returned = self.call(seat, |filter, id| filter.headers(id, side, count(lines), end))?;
         let resumed = self.resumed(side, seat);
         if resumed && side == Side::Response && matches!(returned, 0 | 2) {
-            return Err(self.sent_twice(seat, "proxy_on_response_headers"));
+            return Err(self.ended(seat, "proxy_on_response_headers", super::run::SENT_TWICE));
         }
         let head_alone = self.stream.behind.head_alone;
         let Some(pass) = self.pass(side, seat) else { return Ok(true) };
@@ -217,7 +217,7 @@ impl Run<'_> {
             let returned = self.call(seat, |filter, id| filter.trailers(id, side, count(lines)))?;
             let resumed = self.resumed(side, seat);
             if resumed && side == Side::Response && returned == 0 {
-                return Err(self.sent_twice(seat, "proxy_on_response_trailers"));
+                return Err(self.ended(seat, "proxy_on_response_trailers", super::run::SENT_TWICE));
             }
             if returned != 0 && !resumed {
                 if let Some(pass) = self.pass(side, seat) {

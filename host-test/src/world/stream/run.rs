@@ -8,6 +8,12 @@ use crate::{
     world::{Phase, Shared, Side, proxy::Slot, reply::Reply},
 };
 
+/// What a callback of the response asked for, and may not.
+pub(super) const SENT_TWICE: &str = "resuming the response in a callback that lets it on sends it twice, and where it \
+                                     ends there it ends Envoy 1.40 (SIGSEGV): hold it, or resume nothing";
+const REPLIED_AND_CLOSED: &str =
+    "replying and closing the stream in one callback of the response ends Envoy 1.40 (SIGSEGV): do one of them";
+
 /// A stream whose filters are called.
 pub struct Run<'a> {
     pub world: &'a Shared,
@@ -70,10 +76,20 @@ impl Run<'_> {
                 let exchange = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange));
                 let Some(exchange) = exchange else { return Ok(returned) };
                 let mut exchange = exchange.borrow_mut();
-                match exchange.reply.take() {
-                    Some(reply) => Err(Halt::Replied(reply)),
-                    None if std::mem::take(&mut exchange.closed) => Err(Halt::Cut),
-                    None => Ok(returned),
+                match (exchange.reply.take(), std::mem::take(&mut exchange.closed)) {
+                    (Some(_), true) if exchange.phase.is_of(Side::Response) => {
+                        let callback = match exchange.phase {
+                            Phase::Body(_) => "proxy_on_response_body",
+                            Phase::Trailers(_) => "proxy_on_response_trailers",
+                            _ => "proxy_on_response_headers",
+                        };
+                        drop(exchange);
+                        Err(self.ended(seat, callback, REPLIED_AND_CLOSED))
+                    }
+                    (Some(reply), true) => Err(Halt::Abandoned(reply)),
+                    (Some(reply), false) => Err(Halt::Replied(reply)),
+                    (None, true) => Err(Halt::Cut),
+                    (None, false) => Ok(returned),
                 }
             }
             ended => {
@@ -94,12 +110,9 @@ impl Run<'_> {
         }
     }
 
-    /// A response that is resumed in the callback that also lets it on: Envoy sends it twice.
-    pub(super) fn sent_twice(&mut self, seat: usize, callback: &str) -> Halt {
-        let message =
-            "resuming the response in a callback that lets it on sends it twice, and where it ends there it ends \
-                       Envoy 1.40 (SIGSEGV): hold it, or resume nothing"
-                .to_owned();
+    /// The end of a VM by what would end Envoy's process.
+    pub(super) fn ended(&mut self, seat: usize, callback: &str, why: &str) -> Halt {
+        let message = why.to_owned();
         self.world.borrow_mut().fatal.push(message.clone());
         let Some(seat) = self.stream.seats.get_mut(seat) else { return Halt::Failed };
         if let Some(root) = seat.root.clone() {
@@ -151,6 +164,10 @@ impl Run<'_> {
             result = match halt {
                 Halt::Replied(reply) => self.reply(reply),
                 Halt::Failed => self.reply(Reply::failed()),
+                Halt::Abandoned(reply) => {
+                    self.abandon(reply);
+                    Ok(())
+                }
                 Halt::Cut => {
                     self.end();
                     Ok(())
