@@ -228,3 +228,78 @@ fn many_small_fillings_are_bounded_together() {
     let log = hoarder.iter().flat_map(|play| &play.log).cloned().collect::<String>();
     assert!(log.contains("more than 256 MiB kept in the store"), "{log}");
 }
+
+const RESUME: &str = r#"(import "env" "proxy_continue_stream" (func $resume (param i32) (result i32)))"#;
+const RESPONSE: &str = "(drop (call $resume (i32.const 1)))";
+
+/// A callback that does something and returns a number, where it returns one.
+fn callback(name: &str, parameters: usize, body: &str, returned: Option<u32>) -> String {
+    let parameters = " i32".repeat(parameters);
+    let (result, value) =
+        returned.map_or_else(Default::default, |value| ("(result i32)", format!("(i32.const {value})")));
+    format!(r#"(func (export "proxy_on_{name}") (param{parameters}) {result} {body} {value})"#)
+}
+
+/// What a step in which Envoy would end says of it; none where it wouldn't.
+fn fatal(imports: &str, callbacks: &str) -> Vec<String> {
+    let scenario = "{scenario: s, given: {protocol: http2}, steps: [{response: {status: 200, body: [a], trailers: {x: z}}}, {response: {status: 200}}]}";
+    plays(&module(imports, callbacks), scenario).into_iter().flat_map(|play| play.missed).collect()
+}
+
+#[test]
+fn a_step_in_which_a_response_is_resumed_before_it_begins_fails() {
+    for (name, parameters) in [("request_headers", 3), ("request_body", 3)] {
+        let module = module(RESUME, &callback(name, parameters, RESPONSE, Some(0)));
+        let play = play(&module, "{scenario: s, steps: [{request: {body: [a]}}]}");
+        assert!(play.log[0].contains("that hasn't begun ends Envoy 1.40 (SIGSEGV)"), "{:?}", play.log);
+        assert_eq!(play.missed.len(), 1, "{:?}", play.missed);
+    }
+}
+
+#[test]
+fn a_step_in_which_a_response_is_resumed_and_let_on_fails_unless_it_is_held_or_body() {
+    for (name, parameters) in [("response_headers", 3), ("response_trailers", 2)] {
+        let fails = |returned| fatal(RESUME, &callback(name, parameters, RESPONSE, Some(returned)));
+        assert!(fails(0).first().is_some_and(|why| why.contains("sends it twice")), "{name}: {:?}", fails(0));
+        assert_eq!(fails(1), [""; 0], "{name}");
+    }
+    assert_eq!(fatal(RESUME, &callback("response_body", 3, RESPONSE, Some(0))), [""; 0]);
+}
+
+#[test]
+fn a_step_in_which_a_stream_is_replied_to_or_closed_at_its_end_or_both_in_its_response_fails() {
+    let zeros = "(i32.const 0)".repeat(7);
+    let reply = r#"(import "env" "proxy_send_local_response"
+        (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))"#;
+    let reply = (reply, format!("(drop (call $reply (i32.const 403) {zeros}))"), "a reply in on_log");
+    let close = r#"(import "env" "proxy_close_stream" (func $close (param i32) (result i32)))"#;
+    let close = (close, "(drop (call $close (i32.const 1)))".to_owned(), "closing a stream in on_log");
+    let both = format!("{}{}", reply.1, close.1);
+    let imports = format!("{}{}", reply.0, close.0);
+    for (name, parameters) in [("response_headers", 3), ("response_body", 3), ("response_trailers", 2)] {
+        let found = fatal(&imports, &callback(name, parameters, &both, Some(0)));
+        assert!(found.first().is_some_and(|found| found.starts_with("replying and closing")), "{name}: {found:?}");
+    }
+    for (imports, body, why) in [reply, close] {
+        for (name, returned) in [("log", None), ("done", Some(1)), ("delete", None)] {
+            // A root context's end is no stream's.
+            let found = fatal(imports, &callback(name, 1, &body, returned));
+            assert!(found.first().is_some_and(|found| found.contains(why)), "{name}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn an_allocator_that_traps_ends_the_vm_once_the_callback_that_needed_it_has_returned() {
+    let read = r#"(import "env" "proxy_get_header_map_value" (func $value (param i32 i32 i32 i32 i32) (result i32)))"#;
+    let path = "(call $status (call $value (i32.const 0) (i32.const 0) (i32.const 5) (i32.const 100) (i32.const 104)))";
+    let module = String::from_utf8(on_request(read, &format!("{path}{path}"))).unwrap();
+    let start = module.find("(local.set $place").unwrap();
+    let module = format!("{}(unreachable){}", &module[..start], &module[start..]);
+    let data = r#"(data (i32.const 0) ":path")"#;
+    let module = format!("{}{data})", module.trim_end().strip_suffix(')').unwrap());
+    let play = play(module.as_bytes(), ONE);
+    assert_eq!(play.log[..2], ["info: =06", "info: =06"]);
+    assert!(play.log[2].contains("Function: malloc failed: wasm"), "{:?}", play.log);
+    assert_eq!(play.client.unwrap().start, "503");
+}

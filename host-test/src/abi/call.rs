@@ -103,12 +103,17 @@ impl<'a> Call<'a> {
         let called = function.call(&mut self.caller, arguments);
         match called {
             Ok(()) => self.world(|world| world.trace.returned(callback, &(), 0)),
-            // The running callback goes on; only then has the VM ended.
-            Err(error) => drop(self.guest().trapped.get_or_insert((callback.to_owned(), error))),
+            Err(error) => drop(self.ended_within(callback, error)),
         }
         let guest = self.guest();
         (guest.context, guest.effective) = (running, effective);
         Ok(())
+    }
+
+    /// A trap within a call: the running callback goes on, and only then has the VM ended.
+    fn ended_within(&mut self, callback: &str, error: wasmtime::Error) -> Stop {
+        self.guest().trapped.get_or_insert((callback.to_owned(), error));
+        NO_MEMORY
     }
 
     pub fn guest(&mut self) -> &mut Guest {
@@ -117,6 +122,12 @@ impl<'a> Call<'a> {
 
     pub fn world<T>(&mut self, read: impl FnOnce(&mut World) -> T) -> T {
         read(&mut self.caller.data().world.borrow_mut())
+    }
+
+    /// The guest's end by what would end Envoy's process.
+    pub fn fatal(&mut self, why: &str) -> Stop {
+        self.world(|world| world.fatal.push(why.to_owned()));
+        wasmtime::Error::msg(why.to_owned()).into()
     }
 
     /// The stream in effect; a call that needs one is a bad argument without.
@@ -172,7 +183,10 @@ impl<'a> Call<'a> {
             self.world(|world| world.trace.called("malloc", &(length,)));
             let allocated = allocator.call(&mut self.caller, length);
             self.guest().allocating = false;
-            place = allocated?;
+            match allocated {
+                Ok(allocated) => place = allocated,
+                Err(error) => return Err(self.ended_within("malloc", error)),
+            }
             if self.no_memory() {
                 place = 0;
             }

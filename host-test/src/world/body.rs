@@ -67,7 +67,7 @@ impl Exchange {
         match self.phase {
             Phase::Body(side) => Ok(self.half(side).body.clone()),
             _ if self.received + self.sent > 0 => {
-                Err("reading buffer 8 after a body's callback ends Envoy 1.40 by a segmentation fault")
+                Err("reading buffer 8 after a body's callback ends Envoy 1.40 (SIGSEGV): read it within")
             }
             _ => Ok(None),
         }

@@ -24,6 +24,13 @@ pub enum Phase {
     Done,
 }
 
+impl Phase {
+    /// Whether it is a callback of this message.
+    pub fn is_of(self, message: Side) -> bool {
+        matches!(self, Self::Headers(side) | Self::Body(side) | Self::Trailers(side) if side == message)
+    }
+}
+
 /// What a filter can resume.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resume {
@@ -148,9 +155,28 @@ impl Exchange {
         }
     }
 
-    /// The first reply wins; Envoy drops the others without a word.
-    pub fn send(&mut self, reply: Reply) {
+    /// The first reply wins; Envoy drops the others without a word. The error is fatal to the proxy.
+    pub fn send(&mut self, reply: Reply) -> Result<(), &'static str> {
+        if self.is_over() {
+            return Err(
+                "a reply in on_log, on_done or on_delete ends Envoy 1.40 (SIGSEGV): reply before the stream ends",
+            );
+        }
         self.reply.get_or_insert(reply);
+        Ok(())
+    }
+
+    /// Cuts the stream off. The error is fatal to the proxy.
+    pub fn close(&mut self) -> Result<(), &'static str> {
+        if self.is_over() {
+            return Err("closing a stream in on_log, on_done or on_delete ends Envoy 1.40 (SIGSEGV): close it earlier");
+        }
+        self.closed = true;
+        Ok(())
+    }
+
+    fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Log | Phase::Done)
     }
 
     /// Resumes a message. The request's headers are out of reach afterwards, whichever it was; those
@@ -160,7 +186,10 @@ impl Exchange {
             Resume::Request => self.resumed[0] = true,
             Resume::Response if self.response.headers.is_some() => self.resumed[1] = true,
             Resume::Response => {
-                return Err("resuming the response before it began ends Envoy 1.40 by a segmentation fault");
+                return Err(
+                    "resuming a response that hasn't begun ends Envoy 1.40 (SIGSEGV): resume it in or behind its \
+                            own callbacks",
+                );
             }
             Resume::Connection => return Ok(()),
         }

@@ -95,6 +95,8 @@ pub struct World {
     pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
     /// Whether a connection to the upstream stands idle, so that a request need not wait for one.
     pub connected: bool,
+    /// What a filter did that ends Envoy's process; no step in which it happens passes.
+    pub fatal: Vec<String>,
     /// How many VMs were made.
     vms: u32,
 }

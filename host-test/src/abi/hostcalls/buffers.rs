@@ -55,7 +55,7 @@ fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
     let exchange = exchange.as_ref().map(|exchange| exchange.borrow());
     if buffer == SCRATCH {
         let shown = exchange.map_or(Ok(None), |exchange| exchange.body_in_hand());
-        return Ok(shown.map_err(wasmtime::Error::msg)?.unwrap_or(scratch));
+        return Ok(shown.map_err(|fatal| call.fatal(fatal))?.unwrap_or(scratch));
     }
     let plugin = Rc::clone(&call.guest().plugin);
     let configuration = configuring.then_some(plugin.configuration.as_slice());

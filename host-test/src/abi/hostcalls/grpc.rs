@@ -52,7 +52,7 @@ fn asked(call: &mut Call<'_>, target: Place, service: Place, method: Place, meta
 fn begin(call: &mut Call<'_>, asked: Asked, token: u32) -> Answer {
     let begun = call.world(|world| world.grpc(asked));
     if let Some(why) = begun.fatal {
-        return Err(wasmtime::Error::msg(why).into());
+        return Err(call.fatal(why));
     }
     for (token, event) in begun.told {
         let (callback, number) = event.callback();

@@ -17,10 +17,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let headers = pairs::deserialise(&call.bytes(headers, headers_size)?);
                 let details = String::from_utf8_lossy(&details).into_owned();
                 // The root context has nobody to reply to, and is told OK as well.
-                if let Some(exchange) = call.guest().exchange() {
-                    exchange.borrow_mut().send(Reply { status, headers, body, details, grpc_status });
-                }
-                Ok(())
+                let Some(exchange) = call.guest().exchange() else { return Ok(()) };
+                let sent = exchange.borrow_mut().send(Reply { status, headers, body, details, grpc_status });
+                sent.map_err(|fatal| call.fatal(fatal))
             }
         );
     }

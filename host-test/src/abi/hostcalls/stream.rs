@@ -22,10 +22,9 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
         proxy_close_stream(|call, stream: u32| {
             match stream {
                 0 | 1 => {
-                    if let Some(exchange) = call.guest().exchange() {
-                        exchange.borrow_mut().closed = true;
-                    }
-                    Ok(())
+                    let Some(exchange) = call.guest().exchange() else { return Ok(()) };
+                    let closed = exchange.borrow_mut().close();
+                    closed.map_err(|fatal| call.fatal(fatal))
                 }
                 2 | 3 => Ok(()),
                 _ => Err(Status::BadArgument.into()),
@@ -48,5 +47,5 @@ fn continue_stream(call: &mut Call<'_>, stream: u32) -> Answer {
     let resume = Resume::from_number(stream)?;
     let Some(exchange) = call.guest().exchange() else { return Ok(()) };
     let resumed = exchange.borrow_mut().resume(resume);
-    resumed.map_err(|fatal| wasmtime::Error::msg(fatal).into())
+    resumed.map_err(|fatal| call.fatal(fatal))
 }

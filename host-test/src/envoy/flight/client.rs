@@ -33,7 +33,7 @@ fn over_http1(stream: TcpStream, request: &Request, outgoing: &Outgoing, events:
     let heard = Heard::new(events);
     let reading = tokio::spawn(hear(reader, request.method.clone(), heard.clone()));
     let voice = Voice::Http1 { wire, chunked: outgoing.chunked };
-    let mut end = End { heard, voice, head_request: false, tasks: vec![writing, reading] };
+    let mut end = End { heard, voice, head_request: false, tasks: vec![writing, reading], earlier: Vec::new() };
     let mut outgoing = outgoing.clone();
     outgoing.lines.insert(0, ("host".into(), request.authority.clone().into_bytes()));
     end.head_http1(&format!("{} {} HTTP/1.1", request.method, request.path), &outgoing);
@@ -87,5 +87,11 @@ async fn over_http2(
         hearing.event();
         std::future::pending::<()>().await;
     });
-    Ok(End { heard, voice: Voice::Http2(voice), head_request: false, tasks: vec![connection, reading] })
+    Ok(End {
+        heard,
+        voice: Voice::Http2(voice),
+        head_request: false,
+        tasks: vec![connection, reading],
+        earlier: Vec::new(),
+    })
 }

@@ -105,6 +105,8 @@ pub struct End {
     pub head_request: bool,
     /// They hold the connection.
     pub tasks: Vec<JoinHandle<()>>,
+    /// Those of the same stream that reached the upstream before.
+    pub earlier: Vec<End>,
 }
 
 impl End {

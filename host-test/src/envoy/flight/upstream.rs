@@ -114,8 +114,17 @@ async fn serve_http1(mut stream: TcpStream, ends: Ends, events: Events) -> Resul
     let voice = Voice::Http1 { wire, chunked: false };
     let mut ends = ends.lock().unwrap_or_else(PoisonError::into_inner);
     let tasks = vec![writing, tokio::spawn(reading)];
-    ends.insert(port, End { heard, voice, head_request: false, tasks });
+    reach(&mut ends, port, End { heard, voice, head_request: false, tasks, earlier: Vec::new() });
     Ok(())
+}
+
+/// A request reaches the upstream; what its stream sent there before stays, and is answered no more.
+fn reach(ends: &mut BTreeMap<u16, End>, port: u16, mut end: End) {
+    if let Some(mut before) = ends.remove(&port) {
+        end.earlier = std::mem::take(&mut before.earlier);
+        end.earlier.push(before);
+    }
+    ends.insert(port, end);
 }
 
 async fn serve_http2(mut stream: TcpStream, ends: Ends, events: Events) -> Result<()> {
@@ -131,8 +140,9 @@ async fn serve_http2(mut stream: TcpStream, ends: Ends, events: Events) -> Resul
         let hearing = heard.clone();
         let reading = tokio::spawn(async move { hearing.body(body).await });
         let head_request = head.method == hyper::Method::HEAD;
-        let end = End { heard, voice: Voice::Http2Answer(answer), head_request, tasks: vec![reading] };
-        ends.lock().unwrap_or_else(PoisonError::into_inner).insert(port, end);
+        let end =
+            End { heard, voice: Voice::Http2Answer(answer), head_request, tasks: vec![reading], earlier: Vec::new() };
+        reach(&mut ends.lock().unwrap_or_else(PoisonError::into_inner), port, end);
     }
     Ok(())
 }

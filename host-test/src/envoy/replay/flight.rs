@@ -216,7 +216,7 @@ impl<'a> Flight<'a> {
         let Some(open) = self.open.get(name) else { return Ok(false) };
         let end = Instant::now() + if all { EXCHANGE_WITHIN } else { REACHED_WITHIN };
         loop {
-            let message = self.received(open.port);
+            let message = self.received(open.port).pop();
             if message.is_some_and(|message| message.complete || !all) {
                 return Ok(true);
             }
@@ -243,8 +243,11 @@ impl<'a> Flight<'a> {
         Ok(())
     }
 
-    fn received(&self, port: u16) -> Option<Message> {
-        self.upstream.ends().get(&port).and_then(|end| end.heard.message())
+    /// What reached the upstream of a stream, in its order.
+    fn received(&self, port: u16) -> Vec<Message> {
+        let ends = self.upstream.ends();
+        let all = ends.get(&port).into_iter().flat_map(|end| end.earlier.iter().chain([end]));
+        all.filter_map(|end| end.heard.message()).collect()
     }
 
     /// A stream's line in the access log; `None` while it lives.
@@ -254,15 +257,14 @@ impl<'a> Flight<'a> {
     }
 
     fn seen(&self, open: &Open) -> Result<Play> {
-        let (mut client, mut upstream) = (open.client.heard.message(), self.received(open.port));
+        let (mut client, mut received) = (open.client.heard.message(), self.received(open.port));
         if let Some(message) = &mut client {
             added::strip_response(message, &open.answered_by);
         }
-        if let Some(message) = &mut upstream {
-            added::strip_request(message, &open.opened_by);
-        }
+        received.iter_mut().for_each(|message| added::strip_request(message, &open.opened_by));
+        let mut received = received.into_iter();
         let record = self.entry(open)?.and_then(|entry| entry.record);
-        Ok(Play { client, upstream, record, ..Play::default() })
+        Ok(Play { client, upstream: received.next(), further: received.collect(), record, ..Play::default() })
     }
 
     async fn settled(&self) -> Result<()> {

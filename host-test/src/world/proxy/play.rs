@@ -23,6 +23,7 @@ impl Proxy {
         }
         missed.extend(self.faults_over());
         missed.extend(self.world.borrow().room.left_out());
+        missed.append(&mut self.world.borrow_mut().fatal);
         let mut play = self.open.get(&name).map(|open| self.seen(open)).unwrap_or_default();
         if self.open.get(&name).is_some_and(|open| open.stream.ended) {
             self.open.remove(&name);
@@ -46,7 +47,7 @@ impl Proxy {
         // The access log tells it, when the stream ends.
         let record = open.stream.state(world.record_name().as_bytes()).filter(|_| open.stream.ended);
         let mut upstream =
-            open.earlier.iter().chain(&open.stream.upstream_twice).chain(&open.stream.upstream).map(|upstream| {
+            open.earlier.iter().chain(&open.stream.upstream_before).chain(&open.stream.upstream).map(|upstream| {
                 let mut upstream = wire::framed(wire::without_added(upstream.clone(), &open.request), http2);
                 wire::unframed(&mut upstream, &[&open.request.headers]);
                 upstream

@@ -67,7 +67,8 @@ impl Run<'_> {
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        self.stream.upstream = Some(wire::head(&headers));
+        let earlier = self.stream.upstream.replace(wire::head(&headers));
+        self.stream.upstream_before.extend(earlier);
         Ok(())
     }
 

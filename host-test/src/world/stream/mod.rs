@@ -37,6 +37,8 @@ pub enum Halt {
     Replied(Reply),
     /// The stream is cut off without an answer.
     Cut,
+    /// Both: somebody replies, and cuts the stream off.
+    Abandoned(Reply),
 }
 
 /// How far a filter lets a message on.
@@ -125,8 +127,8 @@ pub struct Stream {
     http2: bool,
     behind: Behind,
     pub upstream: Option<Message>,
-    /// A head that reached the upstream by itself: a filter resumed the request and then let it on as well.
-    pub upstream_twice: Option<Message>,
+    /// Heads that reached the upstream by themselves: a filter resumed the request and then let it on as well.
+    pub upstream_before: Vec<Message>,
     pub client: Option<Message>,
     /// The stream is over: logged, done, deleted.
     pub ended: bool,
@@ -171,7 +173,7 @@ impl Stream {
             http2,
             behind,
             upstream: None,
-            upstream_twice: None,
+            upstream_before: Vec::new(),
             client: None,
             ended: false,
             replied: false,

@@ -50,6 +50,8 @@ impl Run<'_> {
         for place in place..self.stream.seats.len() {
             let seat = self.seat(side, place);
             match side {
+                // A head that comes twice finds the context that is there.
+                Side::Request if self.takes_part(seat) => {}
                 Side::Request => self.begin(seat)?,
                 // A filter that the request never reached takes no part in the response.
                 Side::Response if !self.takes_part(seat) => continue,
@@ -72,6 +74,9 @@ impl Run<'_> {
         self.prepare(seat, Phase::Headers(side), end, |half| half.headers_open = true);
         let returned = self.call(seat, |filter, id| filter.headers(id, side, count(lines), end))?;
         let resumed = self.resumed(side, seat);
+        if resumed && side == Side::Response && matches!(returned, 0 | 2) {
+            return Err(self.ended(seat, "proxy_on_response_headers", super::run::SENT_TWICE));
+        }
         let head_alone = self.stream.behind.head_alone;
         let Some(pass) = self.pass(side, seat) else { return Ok(true) };
         pass.ended = end;
@@ -87,12 +92,11 @@ impl Run<'_> {
             self.stream.direction(side).streaming = holds_sender_back;
             return Ok(false);
         }
-        pass.head_on = true;
+        let first = !std::mem::replace(&mut pass.head_on, true);
         self.close(side, seat, |half| half.headers_open = false);
-        if resumed && returned == 0 && side == Side::Request && end {
+        if resumed && first && returned == 0 && side == Side::Request && end {
             // Resuming sends it on at once, and so does the answer: everything behind meets it twice.
             self.headers_from(side, seat + 1, end)?;
-            self.stream.upstream_twice = self.stream.upstream.take();
         }
         Ok(true)
     }
@@ -212,6 +216,9 @@ impl Run<'_> {
             self.prepare(seat, Phase::Trailers(side), true, |half| half.trailers_open = true);
             let returned = self.call(seat, |filter, id| filter.trailers(id, side, count(lines)))?;
             let resumed = self.resumed(side, seat);
+            if resumed && side == Side::Response && returned == 0 {
+                return Err(self.ended(seat, "proxy_on_response_trailers", super::run::SENT_TWICE));
+            }
             if returned != 0 && !resumed {
                 if let Some(pass) = self.pass(side, seat) {
                     pass.iteration = Iteration::Stopped;

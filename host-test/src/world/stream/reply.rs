@@ -27,6 +27,23 @@ impl Run<'_> {
         if bodiless { Ok(()) } else { self.body(Side::Response, body, true) }
     }
 
+    /// A filter replied and closed the stream as well: Envoy ends the stream first, and then shows every
+    /// filter the head of a reply that nobody gets.
+    pub(super) fn abandon(&mut self, reply: Reply) {
+        let seats: Vec<_> =
+            self.stream.seats.iter().rev().filter_map(|seat| Some((seat.id?, seat.root.clone()?))).collect();
+        self.stream.details = Some(String::new());
+        self.end();
+        let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let lines = u32::try_from(headers.lines().len()).unwrap_or(u32::MAX);
+        let bodiless = body.is_empty() || self.stream.head_request;
+        for (id, root) in seats {
+            if let Some(Err(trap)) = root.call(|filter| filter.headers(id, Side::Response, lines, bodiless)) {
+                root.vm.trapped(self.world, &trap);
+            }
+        }
+    }
+
     /// The request is refused before any filter saw it; `known` is what is known of its head.
     pub fn refuse(&mut self, known: Option<Headers>, reply: Reply) {
         self.stream.hosted = known.is_some();

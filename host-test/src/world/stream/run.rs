@@ -8,6 +8,12 @@ use crate::{
     world::{Phase, Shared, Side, proxy::Slot, reply::Reply},
 };
 
+/// What a callback of the response asked for, and may not.
+pub(super) const SENT_TWICE: &str = "resuming the response in a callback that lets it on sends it twice, and where it \
+                                     ends there it ends Envoy 1.40 (SIGSEGV): hold it, or resume nothing";
+const REPLIED_AND_CLOSED: &str =
+    "replying and closing the stream in one callback of the response ends Envoy 1.40 (SIGSEGV): do one of them";
+
 /// A stream whose filters are called.
 pub struct Run<'a> {
     pub world: &'a Shared,
@@ -38,7 +44,16 @@ impl Run<'_> {
         let Some(id) = place.id else { return self.begun_without() };
         place.created = true;
         self.world.borrow_mut().exchanges.insert((vm, id), Rc::clone(&place.exchange));
-        self.call(seat, |filter, id| filter.begin(id, root).map(|()| 0)).map(drop)
+        match self.call(seat, |filter, id| filter.begin(id, root).map(|()| 0)) {
+            // It takes effect behind the first callback, which comes all the same.
+            Err(Halt::Replied(reply)) => {
+                if let Some(seat) = self.stream.seats.get(seat) {
+                    seat.exchange.borrow_mut().reply = Some(reply);
+                }
+                Ok(())
+            }
+            begun => begun.map(drop),
+        }
     }
 
     /// One callback. A reply that it sent is its outcome, whatever it returned. A filter whose VM ended
@@ -61,10 +76,20 @@ impl Run<'_> {
                 let exchange = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange));
                 let Some(exchange) = exchange else { return Ok(returned) };
                 let mut exchange = exchange.borrow_mut();
-                match exchange.reply.take() {
-                    Some(reply) => Err(Halt::Replied(reply)),
-                    None if std::mem::take(&mut exchange.closed) => Err(Halt::Cut),
-                    None => Ok(returned),
+                match (exchange.reply.take(), std::mem::take(&mut exchange.closed)) {
+                    (Some(_), true) if exchange.phase.is_of(Side::Response) => {
+                        let callback = match exchange.phase {
+                            Phase::Body(_) => "proxy_on_response_body",
+                            Phase::Trailers(_) => "proxy_on_response_trailers",
+                            _ => "proxy_on_response_headers",
+                        };
+                        drop(exchange);
+                        Err(self.ended(seat, callback, REPLIED_AND_CLOSED))
+                    }
+                    (Some(reply), true) => Err(Halt::Abandoned(reply)),
+                    (Some(reply), false) => Err(Halt::Replied(reply)),
+                    (None, true) => Err(Halt::Cut),
+                    (None, false) => Ok(returned),
                 }
             }
             ended => {
@@ -83,6 +108,20 @@ impl Run<'_> {
                 }
             }
         }
+    }
+
+    /// The end of a VM by what would end Envoy's process.
+    pub(super) fn ended(&mut self, seat: usize, callback: &str, why: &str) -> Halt {
+        let message = why.to_owned();
+        self.world.borrow_mut().fatal.push(message.clone());
+        let Some(seat) = self.stream.seats.get_mut(seat) else { return Halt::Failed };
+        if let Some(root) = seat.root.clone() {
+            if let Some(id) = seat.id.take() {
+                self.world.borrow_mut().exchanges.remove(&(root.vm_number(), id));
+            }
+            root.vm.trapped(self.world, &Trap { callback: callback.to_owned(), message });
+        }
+        Halt::Failed
     }
 
     /// What a filter without a VM means to a stream that begins.
@@ -125,6 +164,10 @@ impl Run<'_> {
             result = match halt {
                 Halt::Replied(reply) => self.reply(reply),
                 Halt::Failed => self.reply(Reply::failed()),
+                Halt::Abandoned(reply) => {
+                    self.abandon(reply);
+                    Ok(())
+                }
                 Halt::Cut => {
                     self.end();
                     Ok(())
