@@ -18,6 +18,7 @@ pub mod foreign;
 pub mod grpc;
 pub mod head;
 pub mod headers;
+mod heard;
 pub mod logs;
 pub mod maps;
 pub mod metrics;

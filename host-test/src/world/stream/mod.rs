@@ -185,6 +185,11 @@ impl Stream {
         &self.behind
     }
 
+    /// Whether the upstream was asked for a head without a body, whatever the client asked for.
+    pub fn asks_for_head(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| upstream.start.starts_with("HEAD "))
+    }
+
     pub fn is_http2(&self) -> bool {
         self.http2
     }
