@@ -219,7 +219,8 @@ impl Stream {
         (exchange.by_path, exchange.hosted) = (self.by_path, self.hosted);
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
-        (exchange.flags, exchange.attempt) = (self.flags, self.attempt);
+        exchange.flags = self.flags;
+        exchange.attempt = if self.upstream.is_some() { self.attempt } else { 0 };
     }
 
     /// Takes back what was lent.
