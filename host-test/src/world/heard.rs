@@ -3,7 +3,9 @@
 //! 1. Over HTTP/1 a line feed in a name or a value ends the line, and what follows is the next one: a filter
 //!    that copies what a client sent lets that client write the response. A line without a colon is no HTTP.
 //! 2. An empty line ends the head; what was left of it, with the lines that Envoy adds, is the body's beginning.
-//! 3. Over HTTP/2 a client refuses a response with a control character in it.
+//! 3. Over HTTP/2 a client refuses a response with a control character in it, or with a pseudo-header that
+//!    isn't a response's; of trailers it passes `:status` over.
+//! 4. A status from 100 to 199 promises another response, which never comes (RFC 9110 §15.2).
 
 use super::{
     head::{name_is_valid, value_is_valid},
@@ -15,9 +17,15 @@ type Lines = Vec<(String, Vec<u8>)>;
 
 /// What the client has of the message. The error is what can't be told.
 pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> {
+    if sent.start.len() == 3 && sent.start.starts_with('1') {
+        return Ok(None);
+    }
     if http2 {
-        let valid =
-            |lines: &Lines| lines.iter().all(|(name, value)| name_is_valid(name.as_bytes()) && value_is_valid(value));
+        sent.trailers.retain(|(name, _)| name != ":status");
+        let valid = |lines: &Lines| {
+            let mut lines = lines.iter();
+            lines.all(|(name, value)| !name.starts_with(':') && name_is_valid(name.as_bytes()) && value_is_valid(value))
+        };
         if !valid(&sent.headers) {
             return Ok(None);
         }

@@ -4,7 +4,7 @@ use super::{Open, Proxy};
 use crate::{
     outcome::{Cut, Message, Play},
     scenario::{Protocol, Step},
-    world::{heard, wire},
+    world::{Headers, heard, wire},
 };
 
 impl Proxy {
@@ -67,9 +67,14 @@ impl Proxy {
 
 /// What the client makes of what was sent.
 fn received(sent: Message, open: &Open, http2: bool) -> Result<Option<Message>, String> {
+    let foreign =
+        |headers: &Headers| headers.lines().iter().any(|(name, _)| name.starts_with(b":") && name != b":status");
+    if http2 && open.stream.response_headers().is_some_and(foreign) {
+        return Ok(None);
+    }
     let Some(sent) = heard::heard(sent, http2)? else { return Ok(None) };
     let head_request = open.request.method == "HEAD";
-    let bodiless = head_request || matches!(&*sent.start, "204" | "304");
+    let bodiless = head_request || !http2 && matches!(&*sent.start, "204" | "304");
     // Over HTTP/2 a client takes a body for an error where none can be.
     let complete = sent.complete && !(http2 && head_request && !sent.body.is_empty());
     let mut client = if bodiless { Message { body: Vec::new(), complete, ..sent } } else { wire::framed(sent, http2) };

@@ -198,6 +198,10 @@ impl Stream {
         self.request.headers.as_ref()
     }
 
+    pub fn response_headers(&self) -> Option<&Headers> {
+        self.response.headers.as_ref()
+    }
+
     /// What a filter left under a name.
     pub fn state(&self, name: &[u8]) -> Option<&[u8]> {
         self.filter_state.get(name).map(Vec::as_slice)
