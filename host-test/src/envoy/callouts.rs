@@ -113,7 +113,7 @@ async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usiz
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = http1::Reader::new(reader);
-    while let Some((_, headers)) = reader.head().await? {
+    while let Some((asked, headers)) = reader.head().await? {
         reader.body(http1::Framing::of_request(&headers), |_| ()).await?;
         events.fetch_add(1, Ordering::Relaxed);
         let place = {
@@ -137,6 +137,11 @@ async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usiz
                 return Ok(());
             }
             Some(_) => return Ok(()),
+            None if asked.starts_with("HEAD ") || http1::is_bodiless(&answer.status.to_string()) => {
+                outgoing.pieces.clear();
+                outgoing.chunked = false;
+                http1::write(&mut writer, &start, &outgoing, Pace::default()).await?;
+            }
             None => http1::write(&mut writer, &start, &outgoing, Pace::default()).await?,
         }
         events.fetch_add(1, Ordering::Relaxed);

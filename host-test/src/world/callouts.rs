@@ -109,12 +109,17 @@ const MILLISECOND: u64 = 1_000_000;
 impl World {
     /// Makes an HTTP call and gives its token.
     pub fn http(&mut self, vm: u32, cluster: &str, headers: &Pairs, timeout_ms: u32) -> Result<u32, Status> {
+        // Envoy reads it as a signed number.
+        if i32::try_from(timeout_ms).is_err() {
+            return Err(Status::BadArgument);
+        }
         let answers = self.given.clusters.get(cluster).ok_or(Status::BadArgument)?;
         let has = |wanted: &[u8]| headers.iter().any(|(name, _)| name == wanted);
         if !(has(b":method") && has(b":path") && has(b":authority")) {
             return Err(Status::BadArgument);
         }
         let answer = self.callouts.answer(answers, cluster);
+        let to_head = headers.iter().any(|(name, value)| name == b":method" && value == b"HEAD");
         let made = self.callouts.made.entry(vm).or_default();
         // A call that fails at once has used its token up.
         *made += 1;
@@ -126,7 +131,7 @@ impl World {
         let (after, answered) = match answer.trouble {
             Some(Trouble::Silence) => (None, Answer::default()),
             _ if answer.grpc.is_some() => by_grpc(&answer.acts()),
-            _ => (Some(answer.after.0), answered(answer, self.envoy)),
+            _ => (Some(answer.after.0), answered(answer, self.envoy, to_head)),
         };
         let (after, answer) = match after {
             Some(after) if timeout == 0 || after < timeout => (after, answered),
@@ -165,7 +170,7 @@ impl Callouts {
     }
 }
 
-fn answered(answer: &CalloutAnswer, envoy: u32) -> Answer {
+fn answered(answer: &CalloutAnswer, envoy: u32, to_head: bool) -> Answer {
     let lines = |lines: &crate::scenario::HeaderLines| super::wire::lines(lines);
     match answer.trouble {
         Some(Trouble::Refused) => plain("503", refused(envoy)),
@@ -176,10 +181,14 @@ fn answered(answer: &CalloutAnswer, envoy: u32) -> Answer {
             headers.extend(lines(&answer.headers));
             // What a server and Envoy's own client add.
             let took = answer.after.0 / MILLISECOND;
-            for (name, value) in
-                [("content-length", answer.body.0.len() as u64), ("x-envoy-upstream-service-time", took)]
+            let added = [("content-length", answer.body.0.len() as u64), ("x-envoy-upstream-service-time", took)];
+            // Of a 204 Envoy takes the length away.
+            for (name, value) in added.into_iter().filter(|(name, _)| answer.status != 204 || *name != "content-length")
             {
                 headers.push((name.as_bytes().to_vec(), value.to_string().into_bytes()));
+            }
+            if to_head || matches!(answer.status, 204 | 304) {
+                return Answer { headers, ..Answer::default() };
             }
             Answer { headers, body: answer.body.0.clone(), trailers: lines(&answer.trailers), status: None }
         }

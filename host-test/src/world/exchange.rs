@@ -89,7 +89,7 @@ pub struct Exchange {
     pub flags: u64,
     /// Whether both sides speak HTTP/2.
     pub http2: bool,
-    /// Which attempt reaches the upstream, from 1.
+    /// Which attempt reaches the upstream, from 1; 0 before the first.
     pub attempt: u32,
     /// Whether there is a connection to the upstream.
     pub connected: bool,
@@ -104,6 +104,8 @@ pub struct Half {
     pub headers: Option<Headers>,
     /// Whether the headers are held by this filter, so that they can be read and changed.
     pub headers_open: bool,
+    /// The headers that this filter holds, where a reply took their place.
+    pub replaced: Option<Headers>,
     /// The bytes in hand while a callback for body or trailers runs.
     pub body: Option<Vec<u8>>,
     pub trailers: Option<Headers>,
@@ -135,7 +137,7 @@ impl Exchange {
             details: None,
             flags: 0,
             http2,
-            attempt: 1,
+            attempt: 0,
             connected: false,
             connection,
         }

@@ -1,7 +1,7 @@
 //! What Envoy makes of a head that filters have changed.
 //!
 //! 1. Without `:path` or `x-forwarded-proto` no route is found. `:scheme` and `:authority` may be missing.
-//! 2. Behind the route, a request without `:method`, or with a name or a value that HTTP has no place for,
+//! 2. Behind the route, a request without `:method`, or with the method `CONNECT` and no `:protocol`, or with a name or a value that HTTP has no place for,
 //!    is answered with 503. So is, over HTTP/2, an empty name or a pseudo-header that isn't HTTP's; a line
 //!    that belongs to a connection is a protocol error to the upstream, and answered with 502.
 //! 3. A response goes on with any `:status` that reads as a number, however it is written.
@@ -20,6 +20,9 @@ pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
     }
     if headers.get(b":method").is_none() {
         return Some(invalid(b"missing required header: :method"));
+    }
+    if headers.get(b":method") == Some(b"CONNECT") && headers.get(b":protocol").is_none() {
+        return Some(invalid(b"missing required header: :protocol"));
     }
     for (name, value) in headers.lines() {
         if !name_is_valid(name) {
@@ -67,13 +70,13 @@ fn invalid(why: &[u8]) -> Reply {
 }
 
 /// A token of RFC 9110 §5.6.2, or a pseudo-header's.
-fn name_is_valid(name: &[u8]) -> bool {
+pub fn name_is_valid(name: &[u8]) -> bool {
     let token = name.strip_prefix(b":").unwrap_or(name);
     token.iter().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(byte))
 }
 
 /// RFC 9110 §5.5: no control characters but the tab; bytes above 0x7F pass.
-fn value_is_valid(value: &[u8]) -> bool {
+pub fn value_is_valid(value: &[u8]) -> bool {
     value.iter().all(|byte| *byte == b'\t' || !byte.is_ascii_control())
 }
 
@@ -116,6 +119,8 @@ mod tests {
         assert_eq!(request(|headers| headers.remove(b":path")).unwrap(), "404 ");
         assert_eq!(request(|headers| headers.remove(b"x-forwarded-proto")).unwrap(), "404 ");
         assert_eq!(request(|headers| headers.remove(b":method")).unwrap(), "503 missing required header: :method");
+        let connect = request(|headers| headers.replace(b":method", b"CONNECT"));
+        assert_eq!(connect.unwrap(), "503 missing required header: :protocol");
     }
 
     #[test]

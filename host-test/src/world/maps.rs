@@ -6,7 +6,9 @@
 //! 3. In the last body callback of a message, trailers come into being when they are first written, and
 //!    stay within reach until the stream ends, although they went on.
 //! 4. When the access log is written, the request's headers and the response's headers and trailers
-//!    can be read; the request's trailers are never found, and nothing can be written.
+//!    can be read; the request's trailers are never found.
+//! 5. A map that is held when the stream ends, because the filter replied or the stream was cut off, stays
+//!    within reach: it can be written for the log, and read and written in `on_done`.
 
 use super::{
     exchange::{Exchange, Phase, Side},
@@ -41,10 +43,14 @@ impl Exchange {
     fn readable(&self, map: Map) -> Result<&Headers, Status> {
         let log = self.phase == Phase::Log;
         let (headers, open) = match map {
-            Map::Headers(side) => (&self.half(side).headers, self.half(side).headers_open || log),
+            Map::Headers(side) => {
+                let half = self.half(side);
+                let replaced = half.replaced.is_some() && !log;
+                (if replaced { &half.replaced } else { &half.headers }, half.headers_open || log)
+            }
             Map::Trailers(side) => {
                 let half = self.half(side);
-                (&half.trailers, half.trailers_open || half.trailers_made && !log || log && side == Side::Response)
+                (&half.trailers, (half.trailers_open || half.trailers_made) && !log || log && side == Side::Response)
             }
             Map::Callout(_) if log => return Err(Status::NotFound),
             Map::Callout(_) => return Err(Status::BadArgument),
@@ -67,13 +73,11 @@ impl Exchange {
             half.trailers.get_or_insert_with(|| Headers::trailers(side));
         }
         let made = matches!(map, Map::Trailers(side) if self.half(side).trailers_made);
-        if self.phase == Phase::Log && !made {
-            return Err(Status::BadArgument);
-        }
         let (headers, open) = match map {
             Map::Headers(side) => {
                 let half = self.half_mut(side);
-                (&mut half.headers, half.headers_open)
+                let headers = if half.replaced.is_some() { &mut half.replaced } else { &mut half.headers };
+                (headers, half.headers_open)
             }
             Map::Trailers(side) => {
                 let half = self.half_mut(side);

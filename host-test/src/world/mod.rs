@@ -19,6 +19,7 @@ pub mod grpc;
 pub mod hazards;
 pub mod head;
 pub mod headers;
+mod heard;
 pub mod logs;
 pub mod maps;
 pub mod metrics;

@@ -64,7 +64,7 @@ impl World {
             b"response" => Value::Opaque(response(exchange)),
             b"source" => address("127.0.0.1:40000", 40000),
             b"destination" => address("127.0.0.1:10000", 10000),
-            b"upstream" => Value::Opaque(if exchange.connected { upstream(exchange) } else { Vec::new() }),
+            b"upstream" => Value::Opaque(upstream(exchange)),
             b"connection_id" => Value::Integer(exchange.connection),
             b"connection" => Value::Opaque(vec![
                 (b"id".to_vec(), Value::Integer(exchange.connection)),
@@ -106,8 +106,11 @@ impl World {
         if exchange.routed {
             fields.extend(chosen());
         }
-        if exchange.connected {
-            fields.push((b"upstream_host_metadata".to_vec(), Value::Null));
+        // There once the router began, before a connection is.
+        if exchange.attempt > 0 {
+            for name in ["upstream_host_metadata", "upstream_host_locality_metadata"] {
+                fields.push((name.as_bytes().to_vec(), Value::Null));
+            }
         }
         Value::Opaque(fields)
     }
@@ -126,16 +129,21 @@ impl Exchange {
     }
 }
 
+/// Without a connection only the number of attempts is known.
 fn upstream(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
+    let attempts = (b"request_attempt_count".to_vec(), Value::Integer(exchange.attempt.into()));
+    if !exchange.connected {
+        return vec![attempts];
+    }
     let fields = [
         ("address", Value::text("127.0.0.1:20000")),
         ("port", Value::Integer(20000)),
         ("local_address", Value::text("127.0.0.1:30000")),
         ("transport_failure_reason", Value::text("")),
-        ("request_attempt_count", Value::Integer(exchange.attempt.into())),
         ("cx_pool_ready_duration", Value::Integer(0)),
     ];
-    fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value)).collect()
+    let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
+    fields.chain([attempts]).collect()
 }
 
 /// Envoy's `Node`: what scenarios say of it is nothing.
@@ -214,7 +222,8 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
         (b"size".to_vec(), Value::Integer(exchange.sent)),
         (b"total_size".to_vec(), Value::Integer(exchange.sent + bytes as u64)),
         (b"flags".to_vec(), Value::Integer(flags)),
-        (b"headers".to_vec(), map(headers)),
+        // What the filter holds goes before what the client gets.
+        (b"headers".to_vec(), map(half.replaced.as_ref().filter(|_| half.headers_open).or(headers))),
         (b"trailers".to_vec(), map(trailers)),
     ];
     if let Some(code) = half.headers.as_ref().and_then(head::status) {

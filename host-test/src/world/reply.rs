@@ -50,6 +50,8 @@ impl Reply {
         for (name, value) in &self.headers {
             headers.add(name, value);
         }
+        // Envoy answers with the status that it was given, whatever the headers say.
+        headers.set(b":status", self.status.to_string().as_bytes());
         if grpc {
             headers.replace(b":status", b"200");
             headers.replace(b"content-type", b"application/grpc");

@@ -57,19 +57,23 @@ fn sanitise(headers: &mut Headers) {
             headers.remove(b"te");
         }
     }
+    // Envoy tells the client to go on itself.
+    if headers.get(b"expect").is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue")) {
+        headers.remove(b"expect");
+    }
     for name in ["keep-alive", "proxy-connection", "transfer-encoding", "x-envoy-internal"] {
         headers.remove(name.as_bytes());
     }
 }
 
-/// The head of the upstream's response.
-pub fn response(response: &Response, http2: bool) -> Headers {
+/// The head of the upstream's response; `to_head` to a request of the method `HEAD`.
+pub fn response(response: &Response, http2: bool, to_head: bool) -> Headers {
     let mut headers = Headers::new(Inline::Response);
     headers.add(b":status", response.status.to_string().as_bytes());
     add(&mut headers, &response.headers);
     frame(&mut headers, response.body.as_ref(), response.more || !http2 && !response.trailers.0.is_empty(), http2);
     // An upstream ends a response without a body by its length.
-    let bodiless = matches!(response.status, 204 | 304);
+    let bodiless = to_head || matches!(response.status, 204 | 304);
     let empty = response.body.is_none() && !response.more;
     if !http2 && !bodiless && empty && headers.get(b"content-length").is_none() {
         headers.add(b"content-length", b"0");
@@ -149,13 +153,17 @@ pub fn trailers(trailers: &Headers) -> Vec<(String, Vec<u8>)> {
     lines.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone())).collect()
 }
 
+/// The length of the body that a message tells; of several the last.
+pub fn announced(lines: &[(String, Vec<u8>)]) -> Option<usize> {
+    let (_, length) = lines.iter().rfind(|(name, _)| name == "content-length")?;
+    std::str::from_utf8(length).ok()?.parse().ok()
+}
+
 /// Makes of a message what the other side reads when the body isn't as long as `content-length`
 /// says, which Envoy never corrects: over HTTP/1 it reads so many bytes or waits for more, over
 /// HTTP/2 it refuses the message.
 pub fn framed(mut message: Message, http2: bool) -> Message {
-    let announced = message.values("content-length").next();
-    let announced = announced.and_then(|length| std::str::from_utf8(length).ok()?.parse::<usize>().ok());
-    if let Some(announced) = announced {
+    if let Some(announced) = announced(&message.headers) {
         message.complete &= if http2 { message.body.len() == announced } else { message.body.len() >= announced };
         message.body.truncate(announced);
     }

@@ -7,7 +7,7 @@ use wasmtime::Linker;
 use super::calls;
 use crate::{
     abi::{Answer, Call, Guest, Stage},
-    world::{body, grpc::Event},
+    world::{Status, body, grpc::Event},
 };
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -28,6 +28,11 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                     body::write(message, start, length, &data)?;
                 }
                 return Ok(());
+            }
+            if let (4, Some(answer)) = (buffer, &call.guest().answer) {
+                // There, and not to be changed.
+                answer.body()?;
+                return Err(Status::BadArgument.into());
             }
             body::writable(buffer, call.guest().stage == Stage::Configuring)?;
             let exchange = call.exchange()?;

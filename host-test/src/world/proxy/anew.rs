@@ -48,7 +48,7 @@ impl Proxy {
             self.world.borrow_mut().connected = false;
         }
         if let Some(retries) = retries
-            && retries.tries_again(&response, open.stream.head_request)
+            && retries.tries_again(&response, open.stream.asks_for_head())
         {
             if open.stream.attempt <= retries.times {
                 open.earlier.extend(open.stream.upstream.clone());
@@ -82,7 +82,7 @@ impl Proxy {
         open.stream.connected = true;
         let mut stream = Stream::new(chain.len(), began, http2, open.connection, open.stream.behind().clone());
         stream.head_request = open.stream.head_request;
-        let (redirected, redirect) = (headers.clone(), wire::response(response, http2));
+        let (redirected, redirect) = (headers.clone(), wire::response(response, http2, stream.head_request));
         self.run(name, |run: &mut Run<'_>| {
             run.redirect(redirected, redirect);
             Err(Halt::Cut)

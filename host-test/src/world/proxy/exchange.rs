@@ -144,7 +144,7 @@ impl Proxy {
         // A named stream has a connection of its own.
         self.world.borrow_mut().connected = name.is_empty() && response.raw.is_none();
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
-        let head_request = self.open.get(name).is_some_and(|open| open.stream.head_request);
+        let head_request = self.open.get(name).is_some_and(|open| open.stream.asks_for_head());
         let bodiless = head_request || matches!(response.status, 204 | 304);
         if let Some(raw) = &response.raw {
             return match codec::response(raw, head_request) {
@@ -157,7 +157,7 @@ impl Proxy {
         let no_trailers = HeaderLines::default();
         let trailers = if bodiless { &no_trailers } else { &response.trailers };
         let schedule = Schedule::of(body, !trailers.0.is_empty(), http2, response.more && !bodiless, cut);
-        let head = wire::response(response, http2);
+        let head = wire::response(response, http2, head_request);
         self.run(name, |run| {
             run.stream.details = Some("via_upstream".into());
             run.head(Side::Response, head, schedule.head_only)

@@ -4,7 +4,7 @@ use super::{Open, Proxy};
 use crate::{
     outcome::{Cut, Message, Play},
     scenario::{Protocol, Step},
-    world::wire,
+    world::{Headers, heard, wire},
 };
 
 impl Proxy {
@@ -25,6 +25,7 @@ impl Proxy {
         missed.extend(self.world.borrow().room.left_out());
         missed.append(&mut self.world.borrow_mut().fatal);
         let mut play = self.open.get(&name).map(|open| self.seen(open)).unwrap_or_default();
+        missed.append(&mut play.missed);
         if self.open.get(&name).is_some_and(|open| open.stream.ended) {
             self.open.remove(&name);
         }
@@ -52,8 +53,11 @@ impl Proxy {
                 wire::unframed(&mut upstream, &[&open.request.headers]);
                 upstream
             });
+        let client = open.stream.client.clone().map_or(Ok(None), |client| received(client, open, http2));
+        let (client, missed) = client.map_or_else(|untold| (None, vec![untold]), |client| (client, Vec::new()));
         Play {
-            client: open.stream.client.clone().map(|client| received(client, open, http2)),
+            client,
+            missed,
             upstream: upstream.next(),
             further: upstream.collect(),
             record: record.map(|record| String::from_utf8_lossy(record).into_owned()),
@@ -63,12 +67,25 @@ impl Proxy {
 }
 
 /// What the client makes of what was sent.
-fn received(sent: Message, open: &Open, http2: bool) -> Message {
-    let bodiless = open.request.method == "HEAD" || matches!(&*sent.start, "204" | "304");
-    let mut client = if bodiless { Message { body: Vec::new(), ..sent } } else { wire::framed(sent, http2) };
+fn received(sent: Message, open: &Open, http2: bool) -> Result<Option<Message>, String> {
+    let foreign =
+        |headers: &Headers| headers.lines().iter().any(|(name, _)| name.starts_with(b":") && name != b":status");
+    if http2 && open.stream.response_headers().is_some_and(foreign) {
+        return Ok(None);
+    }
+    let Some(sent) = heard::heard(sent, http2)? else { return Ok(None) };
+    let head_request = open.request.method == "HEAD";
+    let bodiless = head_request || !http2 && matches!(&*sent.start, "204" | "304");
+    // Over HTTP/2 a client takes a body for an error where none can be.
+    let complete = sent.complete && !(http2 && head_request && !sent.body.is_empty());
+    let mut client = if bodiless { Message { body: Vec::new(), complete, ..sent } } else { wire::framed(sent, http2) };
+    if !bodiless && open.stream.asks_for_head() && client.body.is_empty() && !client.complete {
+        // A filter asked for the head only: the client waits for the body that it announces.
+        return Ok(None);
+    }
     let step = &open.answered_by;
     let written =
         [step.response.as_ref().map(|response| &response.headers), step.reply.as_ref().map(|reply| &reply.headers)];
     wire::unframed(&mut client, &written.into_iter().flatten().collect::<Vec<_>>());
-    client
+    Ok(Some(client))
 }

@@ -187,12 +187,21 @@ impl Stream {
         &self.behind
     }
 
+    /// Whether the upstream was asked for a head without a body, whatever the client asked for.
+    pub fn asks_for_head(&self) -> bool {
+        self.upstream.as_ref().is_some_and(|upstream| upstream.start.starts_with("HEAD "))
+    }
+
     pub fn is_http2(&self) -> bool {
         self.http2
     }
 
     pub fn request_headers(&self) -> Option<&Headers> {
         self.request.headers.as_ref()
+    }
+
+    pub fn response_headers(&self) -> Option<&Headers> {
+        self.response.headers.as_ref()
     }
 
     /// What a filter left under a name.
@@ -216,7 +225,8 @@ impl Stream {
         (exchange.by_path, exchange.hosted) = (self.by_path, self.hosted);
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
-        (exchange.flags, exchange.attempt) = (self.flags, self.attempt);
+        exchange.flags = self.flags;
+        exchange.attempt = if self.upstream.is_some() { self.attempt } else { 0 };
     }
 
     /// Takes back what was lent.

@@ -56,7 +56,12 @@ impl Run<'_> {
         self.stream.details = Some(reply.details());
         let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
         let mut message = wire::head(&headers);
-        self.stream.response.headers = Some(headers);
+        if let Some(replaced) = self.stream.response.headers.replace(headers) {
+            for seat in &self.stream.seats {
+                let mut exchange = seat.exchange.borrow_mut();
+                exchange.response.replaced = exchange.response.headers_open.then(|| replaced.clone());
+            }
+        }
         if !self.stream.head_request {
             message.body = body;
         }

@@ -185,15 +185,7 @@ impl Run<'_> {
         for phase in [Phase::Log, Phase::Done] {
             for seat in 0..self.stream.seats.len() {
                 let Some(place) = self.stream.seats.get_mut(seat) else { continue };
-                {
-                    let mut exchange = place.exchange.borrow_mut();
-                    exchange.phase = phase;
-                    for side in [Side::Request, Side::Response] {
-                        let half = exchange.half_mut(side);
-                        (half.headers_open, half.trailers_open, half.body) = (false, false, None);
-                    }
-                }
-                (place.request.buffering, place.response.buffering) = (false, false);
+                place.exchange.borrow_mut().phase = phase;
                 let (Some(id), Some(vm), created) = (place.id, place.vm(), place.created) else { continue };
                 if !created && self.begin(seat).is_err() {
                     continue;
