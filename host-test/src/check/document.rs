@@ -4,7 +4,7 @@
 //!    `1.5` too, is text.
 //! 2. In JSON things are what they look like.
 //! 3. Several documents may stand in one file. Aliases are followed; a file that unfolds to more than
-//!    [`MOST_NODES`] values is refused.
+//!    four million values is refused.
 
 use std::{
     collections::BTreeMap,

@@ -5,8 +5,8 @@
 //! 2. [`edge`] and [`wasm`] find connection managers, filters and routes in whatever holds them.
 //! 3. [`ask`] loads each module with its very configuration and asks it, for each route, which policy
 //!    is in force.
-//! 4. [`rules`] look for what is dangerous; [`finding`] lists every rule there is.
-//! 5. [`report`] and [`sarif`] tell it.
+//! 4. `rules` look for what is dangerous; [`finding`] lists every rule there is.
+//! 5. `report` and `sarif` tell it.
 
 pub mod ask;
 pub mod document;
