@@ -124,7 +124,8 @@ fn artifact(path: PathBuf) -> Result<Artifact> {
     Ok(Artifact { path, size: bytes.len() as u64, sha256: sha256(&bytes) })
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// In hexadecimal digits.
+pub fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

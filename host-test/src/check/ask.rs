@@ -2,13 +2,9 @@
 //! which policy it has in force on a route. Nothing here knows how a policy is chosen; a plain request
 //! is played, and the module's own counters tell.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use sha2::{Digest, Sha256};
 
 use super::{
     document::{Node, Value},
@@ -16,7 +12,11 @@ use super::{
     wasm::{Code, Failure, Handed, Wasm},
 };
 use crate::{
-    build::inspect::{self, Inspection},
+    bounded,
+    build::{
+        self,
+        inspect::{self, Inspection},
+    },
     scenario::{Encoding, FailurePolicy, Given, HeaderLines, Place, Request, Scenario, Step},
     vm::{self, Limits, Session},
 };
@@ -100,7 +100,7 @@ impl Modules<'_> {
             }
         };
         let scenario = scenario(wasm, configuration, configuration_as);
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = build::sha256(&bytes);
         let session = match Session::start(&bytes, &scenario, Limits::default()) {
             Ok(session) => session,
             Err(refusal) => return Err(silent(Why::Unconfigured(refusal.reason), inspection)),
@@ -119,14 +119,13 @@ impl Modules<'_> {
             Code::Inline(bytes, _) => Ok(bytes.clone()),
             Code::File(name, _) => self
                 .find(name, file)
-                .and_then(|path| fs::read(path).ok())
+                .and_then(|path| bounded::read(&path, vm::LARGEST as u64).ok())
                 .ok_or_else(|| Why::Missing(format!("{name} isn't there"))),
             Code::Remote(address, sha256, _) => {
                 let found = self.find(address.rsplit('/').next().unwrap_or_default(), file);
-                let bytes = found.and_then(|path| fs::read(path).ok()).filter(|bytes| {
-                    let actual: String = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-                    sha256.is_empty() || actual.eq_ignore_ascii_case(sha256)
-                });
+                let bytes = found
+                    .and_then(|path| bounded::read(&path, vm::LARGEST as u64).ok())
+                    .filter(|bytes| sha256.is_empty() || build::sha256(bytes).eq_ignore_ascii_case(sha256));
                 bytes.ok_or_else(|| Why::Unseen(address.clone()))
             }
         }

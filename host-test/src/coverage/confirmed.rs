@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use crate::{
+    build,
     runner::{Report, Verdict},
     scenario::{HostKind, Scenario},
 };
@@ -76,7 +76,7 @@ impl Confirmed {
         let context = || scenario.display().to_string();
         let path = scenario.canonicalize().with_context(context)?;
         let bytes = fs::read(&path).with_context(context)?;
-        let sha256 = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = build::sha256(&bytes);
         let name = path.strip_prefix(&self.root).with_context(context)?;
         Ok((name.display().to_string(), sha256))
     }

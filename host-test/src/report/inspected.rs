@@ -2,9 +2,7 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use sha2::{Digest, Sha256};
-
-use crate::build::inspect::Inspection;
+use crate::build::{self, inspect::Inspection};
 
 /// `versions`: each with the first call that it doesn't have, where there is one.
 pub fn tell(
@@ -14,11 +12,10 @@ pub fn tell(
     loads: &Result<(), String>,
     versions: &[(&str, Option<&str>)],
 ) -> String {
-    let sha256: String = Sha256::digest(module).iter().map(|byte| format!("{byte:02x}")).collect();
     let mut text = format!("{}\n", file.display());
     let mut row = |name: &str, value: &str| text.push_str(&format!("  {name:<10}{value}\n"));
     row("size", &format!("{} bytes", module.len()));
-    row("sha256", &sha256);
+    row("sha256", &build::sha256(module));
     row("abi", if inspection.abi.is_empty() { "none that Envoy knows" } else { &inspection.abi });
     row("entry", if inspection.entry.is_empty() { "none" } else { &inspection.entry });
     row("callbacks", &list(&inspection.callbacks));
