@@ -13,6 +13,7 @@ pub mod module;
 pub mod raw;
 pub mod retry;
 pub mod schedule;
+pub mod search;
 pub mod span;
 pub mod step;
 pub mod update;
@@ -38,6 +39,7 @@ pub use self::{
     raw::Raw,
     retry::{Redirects, Retries, RetryOn},
     schedule::Schedule,
+    search::matching,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
     update::Update,
