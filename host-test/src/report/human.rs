@@ -31,6 +31,14 @@ pub fn render(reports: &[Report]) -> (String, bool) {
     (text, failed == 0 && passed > 0)
 }
 
+/// One report alone.
+pub fn one(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = write(&mut text, report);
+    text
+}
+
 fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let hosts = report.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" against ");
     let check = report.check.map(|check| format!(", {check}")).unwrap_or_default();

@@ -157,37 +157,59 @@ fn one(
             continue;
         }
         let began = Instant::now();
-        let play = |limits| {
-            let run = |modules: &[PathBuf], scenario: &Scenario| vm::run(modules, scenario, limits);
-            on(scenario, |filter| artifacts.module(filter), run)
-        };
-        let (outcome, waited) = match host {
-            HostKind::Wasm => (play(limits), None),
-            HostKind::Component => (on(scenario, |filter| artifacts.component(filter), component::run), None),
-            HostKind::Envoy => match in_envoy {
-                Some((outcome, took)) => (outcome.clone().map_err(anyhow::Error::msg), Some(*took)),
-                None => (Err(anyhow::anyhow!("Envoy gave no outcome of this scenario")), None),
-            },
+        let ((outcome, failures), waited) = match host {
+            HostKind::Wasm => {
+                let play = |limits| {
+                    let run = |modules: &[PathBuf], scenario: &Scenario| vm::run(modules, scenario, limits);
+                    on(scenario, |filter| artifacts.module(filter), run)
+                };
+                (judged(scenario, limits, play), None)
+            }
+            HostKind::Component => {
+                let outcome = on(scenario, |filter| artifacts.component(filter), component::run);
+                (checked(scenario, outcome), None)
+            }
+            HostKind::Envoy => {
+                let (outcome, took) = in_envoy.cloned().unzip();
+                let outcome = outcome.unwrap_or_else(|| Err("Envoy gave no outcome of this scenario".into()));
+                (checked(scenario, outcome.map_err(anyhow::Error::msg)), took)
+            }
         };
         let took = waited.unwrap_or_else(|| began.elapsed());
-        let mut failures = match &outcome {
-            Ok(outcome) => check::scenario(scenario, outcome),
-            Err(error) => vec![Failure::whole(vec![format!("{error:#}")])],
-        };
-        if let (HostKind::Wasm, false, Ok(outcome)) = (host, failures.is_empty() || limits.trace, &outcome)
-            && outcome.plays.len() <= MOST_AGAIN
-            && let Ok(again) = play(Limits { trace: true, ..limits })
-        {
-            // This host does the same again, so that only what fails pays for what is told of it.
-            let told = check::scenario(scenario, &again);
-            failures = if told.is_empty() { failures } else { told };
-        }
         let hazards = outcome.as_ref().map(|outcome| outcome.hazards.clone()).unwrap_or_default();
         reports.push(Report { hazards, ..report(Verdict::of(failures), took) });
         seen.extend(outcome.ok().map(|outcome| (host, outcome)));
     }
     reports.extend(compared(scenario, &seen));
     reports
+}
+
+/// An outcome in Wasmtime, with what in it wasn't as expected, told with the calls around it.
+pub fn judged(
+    scenario: &Scenario,
+    limits: Limits,
+    play: impl Fn(Limits) -> anyhow::Result<Outcome>,
+) -> (anyhow::Result<Outcome>, Vec<Failure>) {
+    let (outcome, mut failures) = checked(scenario, play(limits));
+    // This host does the same again, so that only what fails pays for what is told of it.
+    let again = outcome.as_ref().is_ok_and(|outcome| outcome.plays.len() <= MOST_AGAIN);
+    if again
+        && !failures.is_empty()
+        && !limits.trace
+        && let Ok(again) = play(Limits { trace: true, ..limits })
+    {
+        let told = check::scenario(scenario, &again);
+        failures = if told.is_empty() { failures } else { told };
+    }
+    (outcome, failures)
+}
+
+fn checked(scenario: &Scenario, outcome: anyhow::Result<Outcome>) -> (anyhow::Result<Outcome>, Vec<Failure>) {
+    let failures = match &outcome {
+        Ok(outcome) => check::scenario(scenario, outcome),
+        Err(error) => vec![Failure::whole(vec![format!("{error:#}")])],
+    };
+    (outcome, failures)
 }
 
 /// Plays of a scenario that are played again to tell their calls; those of more would fill memory.

@@ -34,7 +34,7 @@ pub use self::{
     filter::Filter,
     grpc::{Act, GrpcAct},
     headers::HeaderLines,
-    load::{folders, load, load_folder, parse},
+    load::{LARGEST, files, folders, load, load_folder, parse},
     module::Module,
     raw::Raw,
     retry::{Redirects, Retries, RetryOn},
