@@ -3,9 +3,7 @@
 //! ```
 //! use host_test::{Failed, Module};
 //!
-//! # const _: &str = stringify!(
-//! #[test]
-//! # );
+//! // With `#[test]` before it:
 //! fn every_response_is_greeted() -> Result<(), Failed> {
 //!     let scenario = "
 //!         scenario: Every response is greeted
@@ -24,12 +22,7 @@
 //! 3. What failed reads as `portcullis run` prints it. Who wants to look for himself takes the [`Outcome`] of
 //!    [`Module::plays`], or plays steps one by one on a [`crate::vm::Session`].
 
-use std::{
-    error::Error,
-    fmt,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{error::Error, fmt, path::Path, time::Instant};
 
 use crate::{
     bounded,
@@ -94,11 +87,11 @@ impl Module {
         if failed.is_empty() { Ok(files.len()) } else { Err(Failed(failed.concat())) }
     }
 
-    fn passes_file(&self, file: &PathBuf) -> Result<Outcome, Failed> {
+    fn passes_file(&self, file: &Path) -> Result<Outcome, Failed> {
         let of_file = |Failed(error)| Failed(format!("{}: {error}", file.display()));
         let text = bounded::read(file, scenario::LARGEST as u64).map_err(|error| Failed(format!("{error:#}")))?;
         let scenario = self.parsed(&String::from_utf8_lossy(&text)).map_err(of_file)?;
-        self.holds(&Scenario { file: file.clone(), ..scenario })
+        self.holds(&Scenario { file: file.to_path_buf(), ..scenario })
     }
 
     /// Plays a scenario, whatever it expects.

@@ -1,5 +1,5 @@
-//! A proxy-wasm filter without an SDK. Each response gets `x-item`, the item that the request's `x-number`
-//! asks for; the fourth of three panics, which is what a test should find before a client does.
+//! A proxy-wasm filter without an SDK. The upstream gets `x-item`, the item that the client's `x-number` asks
+//! for; the fourth of three panics, which is what a test should find before a client does.
 #![cfg(target_arch = "wasm32")]
 
 use std::{mem, panic, ptr, slice};
@@ -25,7 +25,6 @@ unsafe extern "C" {
 
 const ITEMS: [&str; 3] = ["sword", "shield", "lamp"];
 const REQUEST_HEADERS: u32 = 0;
-const RESPONSE_HEADERS: u32 = 2;
 const CRITICAL: u32 = 5;
 
 #[unsafe(no_mangle)]
@@ -46,7 +45,7 @@ extern "C" fn _initialize() {
 }
 
 #[unsafe(no_mangle)]
-extern "C" fn proxy_on_response_headers(_context: u32, _lines: u32, _end: u32) -> u32 {
+extern "C" fn proxy_on_request_headers(_context: u32, _lines: u32, _end: u32) -> u32 {
     let (name, mut value, mut size) = ("x-number", ptr::null(), 0);
     let status =
         unsafe { proxy_get_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), &mut value, &mut size) };
@@ -54,7 +53,7 @@ extern "C" fn proxy_on_response_headers(_context: u32, _lines: u32, _end: u32) -
         let number = unsafe { slice::from_raw_parts(value, size) };
         let item = ITEMS[usize::from(number[0] - b'0')];
         let name = "x-item";
-        unsafe { proxy_add_header_map_value(RESPONSE_HEADERS, name.as_ptr(), name.len(), item.as_ptr(), item.len()) };
+        unsafe { proxy_add_header_map_value(REQUEST_HEADERS, name.as_ptr(), name.len(), item.as_ptr(), item.len()) };
     }
     0
 }
