@@ -107,6 +107,9 @@ enum Command {
         /// Write nothing; fail where the committed table isn't what the scenarios do.
         #[arg(long)]
         check: bool,
+        /// Print what is covered in one version of Envoy, 1.36 to 1.40, and write nothing.
+        #[arg(long, value_name = "VERSION", conflicts_with = "check")]
+        envoy: Option<String>,
     },
     /// Measure what the filters cost.
     #[command(subcommand)]
@@ -219,7 +222,7 @@ fn run(command: Command) -> Result<bool> {
         Command::Check(options) => check::check(&options),
         Command::Explain { scenario, envoy } => explain::explain(&scenario, envoy.as_deref()),
         Command::Inspect { module } => inspect::inspect(&module),
-        Command::Coverage { check } => coverage::coverage(check),
+        Command::Coverage { check, envoy } => coverage::coverage(check, envoy.as_deref()),
         Command::Schema { check } => schema::schema(check),
     }
 }

@@ -104,7 +104,7 @@ impl<'a> BuiltModules<'a> {
     }
 
     /// Builds what scenarios name, so that what doesn't build is said once.
-    fn prepare(&self, scenarios: &[Scenario]) -> Result<()> {
+    pub fn prepare(&self, scenarios: &[Scenario]) -> Result<()> {
         for filter in scenarios.iter().flat_map(Scenario::chain) {
             match filter.module {
                 None => drop(self.plugins()?),

@@ -10,7 +10,7 @@ pub mod progress;
 pub mod story;
 
 use std::{
-    fs,
+    env, fs,
     io::{self, Write as _},
     path::Path,
 };
@@ -36,6 +36,12 @@ pub fn print(text: &str) -> io::Result<()> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         written => written,
     }
+}
+
+/// A path as one would type it here.
+pub fn here(path: &Path) -> String {
+    let here = env::current_dir().unwrap_or_default();
+    path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }
 
 /// Writes reports to the terminal, or to a file with their sum on the terminal. Whether the run was a
