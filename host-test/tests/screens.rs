@@ -23,7 +23,9 @@ fn output(command: &str) -> String {
 fn timeless(text: &str) -> String {
     let mut words: Vec<&str> = text.split(' ').collect();
     for place in 1..words.len() {
-        if words[place].starts_with("ms") && words[place - 1].trim_start_matches('(').bytes().all(|byte| byte.is_ascii_digit()) {
+        if words[place].starts_with("ms")
+            && words[place - 1].trim_start_matches('(').bytes().all(|byte| byte.is_ascii_digit())
+        {
             words[place - 1] = "1";
         }
     }

@@ -32,6 +32,8 @@ pub struct Policy {
     compiled: HeadPolicyPre<Guest>,
     engine: Engine,
     configuration: Vec<u8>,
+    /// Of each call.
+    fuel: u64,
     /// `None` behind a trap.
     instance: Option<(Store<Guest>, HeadPolicy)>,
     /// How many instances there were: what one gave is nothing to the next.
@@ -49,7 +51,7 @@ impl Policy {
         let mut linker = Linker::new(&engine);
         HeadPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
         let compiled = HeadPolicyPre::new(linker.instantiate_pre(&Component::new(&engine, component)?)?)?;
-        let mut policy = Self { compiled, engine, configuration, instance: None, generation: 0 };
+        let mut policy = Self { compiled, engine, configuration, fuel: FUEL, instance: None, generation: 0 };
         policy.start()?;
         Ok(policy)
     }
@@ -100,7 +102,7 @@ impl Policy {
             self.start()?;
         }
         let (store, policy) = self.instance.as_mut().ok_or_else(|| anyhow!("no instance"))?;
-        store.set_fuel(FUEL)?;
+        store.set_fuel(self.fuel)?;
         let answer = call(policy, store);
         if let Err(trap) = &answer {
             println!("a policy trapped: {trap:#}");
@@ -152,5 +154,67 @@ impl Host for Guest {
 
     fn leave_record(&mut self, name: String, text: String) {
         println!("{name}: {text}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+
+    use std::fs;
+
+    use host_test::build::{self, Workspace};
+
+    use super::*;
+
+    fn policy() -> Policy {
+        let built = build::build(&Workspace::find().unwrap()).unwrap();
+        let built = built.iter().find(|built| built.plugin == "security-headers").unwrap();
+        let configuration = br#"{"policies": {"web": {"preset": "helmet"}}, "default_policy": "web"}"#;
+        Policy::new(&fs::read(&built.component.path).unwrap(), configuration.to_vec()).unwrap()
+    }
+
+    /// The status of a reply, or 0.
+    fn status(verdict: &Verdict) -> u16 {
+        if let Verdict::Reply(reply) = verdict { reply.status } else { 0 }
+    }
+
+    #[test]
+    fn a_call_beyond_its_bounds_is_refused_and_the_next_one_has_a_new_instance() {
+        let request = || RequestHead {
+            method: b"GET".into(),
+            scheme: b"http".into(),
+            authority: b"a".into(),
+            path: b"/".into(),
+            headers: Vec::new(),
+        };
+        let response = ResponseHead { status: 200, headers: Vec::new() };
+        let mut policy = policy();
+        let (early, verdict) = policy.request(&request());
+        assert_eq!(status(&verdict), 0);
+
+        policy.fuel = 100;
+        let (refused, verdict) = policy.request(&request());
+        assert_eq!(status(&verdict), 503);
+        policy.fuel = FUEL;
+        assert_eq!(status(&policy.response(refused, &response)), 503, "it was never seen");
+
+        let (late, verdict) = policy.request(&request());
+        assert_eq!((status(&verdict), policy.generation), (0, 2));
+        assert_eq!(status(&policy.response(early, &response)), 503, "its instance is gone");
+        assert!(matches!(policy.response(late, &response), Verdict::Edit(edits) if edits.len() > 5));
+    }
+
+    #[test]
+    fn a_counter_is_defined_while_the_policy_is_configured_and_at_no_other_time() {
+        let mut policy = policy();
+        let (store, _) = policy.instance.as_mut().unwrap();
+        let guest = store.data_mut();
+        assert!(!guest.counters.is_empty());
+        let known = guest.counters[0].0.clone();
+        assert_eq!((guest.define_counter(known), guest.define_counter("another".into())), (1, 0));
+        guest.increment(0, 1);
+        guest.increment(1, 2);
+        assert_eq!(guest.counters[0].1, 2);
     }
 }
