@@ -6,7 +6,7 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
@@ -247,6 +247,7 @@ fn scenarios(paths: Vec<PathBuf>, filter: Option<&str>) -> Result<Vec<Scenario>>
 /// Where this checkout has its scenarios, as one would type it here.
 fn checkout() -> Result<Vec<PathBuf>> {
     let here = env::current_dir()?;
-    let folders = scenario::folders(&Workspace::find()?.root).into_iter();
+    let workspace = Workspace::find().context("no path was given, and a checkout's own scenarios aren't here")?;
+    let folders = scenario::folders(&workspace.root).into_iter();
     Ok(folders.map(|folder| folder.strip_prefix(&here).map(Path::to_path_buf).unwrap_or(folder)).collect())
 }

@@ -1,4 +1,5 @@
-//! What was seen → text. Pure, but for [`write()`], which puts it where it is wanted.
+//! What was seen → text. Pure, but for [`write()`] and [`print()`], which put it where it is wanted, and the line of
+//! [`progress`].
 
 pub mod built;
 pub mod failure;

@@ -118,13 +118,15 @@ pub fn calls(entries: &[Entry]) -> Vec<String> {
         match entry.way {
             Way::Created => {}
             Way::Called => {
-                lines.push(format!("{indent}{}({})", entry.name, callback_arguments(entry)));
+                let body = texts(entry, true).fold(String::new(), |body, text| body + " ← " + &text);
+                lines.push(format!("{indent}{}({}){body}", entry.name, callback_arguments(entry)));
                 depth += 1;
             }
             Way::Returned => {
                 depth = depth.saturating_sub(1).max(1);
                 let indent = "  ".repeat(depth);
-                lines.push(format!("{indent}→ {}{} fuel", returned(entry), entry.fuel));
+                let left = entry.texts.iter().fold(String::new(), |left, text| left + ", leaves " + &shown(text));
+                lines.push(format!("{indent}→ {}{} fuel{left}", returned(entry), entry.fuel));
             }
             Way::Asked => {
                 let rest = entries.get(place + 1..).unwrap_or_default();

@@ -53,4 +53,14 @@ mod tests {
         assert_eq!(doubled, (0..200).map(|number| number * 2).collect::<Vec<_>>());
         assert!(each(&[] as &[u64], |number| *number).is_empty());
     }
+
+    #[test]
+    fn where_there_are_two_cores_two_things_are_worked_on_at_once() {
+        if thread::available_parallelism().map_or(1, NonZero::get) < 2 {
+            return;
+        }
+        // Each waits for the other to begin.
+        let begun = std::sync::Barrier::new(2);
+        assert_eq!(each(&[1, 2], |_| begun.wait().is_leader()).into_iter().filter(|first| *first).count(), 1);
+    }
 }
