@@ -3,11 +3,13 @@
 use std::{
     borrow::Cow,
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
     sync::{
         OnceLock,
         atomic::{AtomicUsize, Ordering},
     },
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
@@ -172,12 +174,25 @@ struct Envoy<'a, 'b> {
     artifacts: &'a BuiltModules<'b>,
 }
 
+/// Processes of Envoy that play at once, at most. They mostly wait.
+const PROCESSES: usize = 4;
+
 impl Replay for Envoy<'_, '_> {
+    /// In as many processes at once as there are cores. Each has scenarios of its own, and what happens in one
+    /// process touches no other.
     fn replay(&self, scenarios: &[Scenario], trace: bool) -> Vec<Result<Outcome>> {
         let capabilities = |filter: &Filter| {
             let built = filter.module.is_none().then(|| self.artifacts.find(&filter.plugin).ok())??;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        envoy::replay::run(&self.found, &|filter| self.artifacts.module(filter), &capabilities, scenarios, trace)
+        let parts = thread::available_parallelism().map_or(1, NonZero::get).min(PROCESSES);
+        let part = |number| scenarios.iter().skip(number).step_by(parts).cloned().collect();
+        let all: Vec<Vec<Scenario>> = (0..parts).map(part).collect();
+        let module = |filter: &Filter| self.artifacts.module(filter);
+        let played = threads::each(&all, |part| envoy::replay::run(&self.found, &module, &capabilities, part, trace));
+        let mut played: Vec<_> = played.into_iter().map(Vec::into_iter).collect();
+        // As they were dealt out, one to each part in turn.
+        let dealt = (0..scenarios.len()).map(|place| played.get_mut(place % parts).and_then(Iterator::next));
+        dealt.map(|outcome| outcome.unwrap_or_else(|| Err(anyhow::anyhow!("Envoy gave no outcome")))).collect()
     }
 }

@@ -149,8 +149,7 @@ impl Instance {
     fn body_in_hand(&self, id: u32, side: Side) -> Option<Vec<u8>> {
         let guest = self.limits.trace.then(|| self.store.data())?;
         let exchange = guest.world.borrow().exchanges.get(&(guest.vm, id)).cloned()?;
-        let body = exchange.borrow().half(side).body.clone();
-        body
+        exchange.borrow().half(side).body.clone()
     }
 
     /// What a callback left to be told once it has returned.
