@@ -199,7 +199,10 @@ fn subject(entry: &Entry) -> &'static str {
 
 /// What was carried, by the host or by the module.
 fn texts(entry: &Entry, given: bool) -> impl Iterator<Item = String> {
-    entry.texts.iter().filter(move |text| text.length > 0 && text.given == given).map(shown)
+    // Where and how long its texts are: the first thing that it carries, and nothing to read.
+    let vectors = usize::from(!given && matches!(entry.name.as_str(), "fd_write" | "fd_pwrite"));
+    let texts = entry.texts.iter().filter(move |text| text.length > 0 && text.given == given);
+    texts.skip(vectors).map(shown)
 }
 
 fn shown(text: &Text) -> String {
