@@ -31,13 +31,15 @@ use tokio::net::{TcpListener, TcpStream};
 type Body = Either<Incoming, Full<Bytes>>;
 
 /// Lines that belong to one connection (RFC 9110 §7.6.1). `transfer-encoding` is written anew where needed.
-const HOP_BY_HOP: [HeaderName; 6] = [
+const HOP_BY_HOP: [HeaderName; 8] = [
     header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHORIZATION,
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
     header::UPGRADE,
-    header::PROXY_AUTHORIZATION,
 ];
 
 #[tokio::main(flavor = "current_thread")]
@@ -79,7 +81,7 @@ async fn main() -> Result<()> {
 /// One request. Every policy that saw the request sees the answer, whoever gave it.
 async fn filtered(request: Request<Incoming>, policies: Rc<RefCell<Vec<Policy>>>, backend: Rc<str>) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
-    HOP_BY_HOP.iter().for_each(|name| drop(parts.headers.remove(name)));
+    strip(&mut parts.headers);
     let mut seen: Vec<Seen> = Vec::new();
     let mut answer = None;
     for policy in policies.borrow_mut().iter_mut() {
@@ -124,8 +126,16 @@ async fn forward(request: Request<Incoming>, backend: &str) -> Result<Response<B
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
     tokio::task::spawn_local(connection);
     let mut response = sender.send_request(request).await?;
-    HOP_BY_HOP.iter().for_each(|name| drop(response.headers_mut().remove(name)));
+    strip(response.headers_mut());
     Ok(response.map(Either::Left))
+}
+
+/// Takes out what belongs to one connection, and what its line `connection` names.
+fn strip(headers: &mut HeaderMap) {
+    let names =
+        headers.get_all(header::CONNECTION).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    let names: Vec<HeaderName> = names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
+    names.iter().chain(&HOP_BY_HOP).for_each(|name| drop(headers.remove(name)));
 }
 
 /// All lines in order, but for one that has a field of its own.

@@ -162,6 +162,19 @@ fn bytes_above_ascii_pass_in_headers_of_both_directions() {
 }
 
 #[test]
+fn what_belongs_to_the_clients_connection_stays_there() {
+    let answer = b"HTTP/1.1 200 OK\r\nkeep-alive: timeout=5\r\nx-kept: 1\r\ncontent-length: 0\r\n\r\n".to_vec();
+    let (address, told) = backend(answer, b"\r\n\r\n");
+    let gateway = Gateway::start(&address);
+    let answer = gateway.send(
+        b"GET /pages/one HTTP/1.1\r\nhost: edge.example\r\nconnection: X-Hop, close\r\nx-hop: 1\r\nx-end: 1\r\n\r\n",
+    );
+    assert!(contains(&answer, b"x-kept: 1") && !contains(&answer, b"keep-alive"));
+    let seen = told.recv_timeout(WITHIN).unwrap();
+    assert!(contains(&seen, b"x-end: 1") && !contains(&seen, b"x-hop"), "{}", String::from_utf8_lossy(&seen));
+}
+
+#[test]
 fn a_body_passes_as_it_comes_and_whole() {
     let large: Vec<u8> = (0..1_000_000_u32).map(|number| u8::try_from(number % 251).unwrap()).collect();
     let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {}\r\n\r\n", large.len());
