@@ -219,7 +219,7 @@ fn body(side: &str, expect: Option<&[u8]>, complete: Option<bool>, message: &Mes
     if let Some(wanted) = expect
         && message.body != wanted
     {
-        failures.push(format!("{side} body: {}", apart(wanted, &message.body)));
+        failures.push(format!("{side} body: {}", apart(("expected", "actual"), wanted, &message.body)));
     } else if complete.is_some_and(|complete| complete != message.complete) {
         let (wanted, actual) = if message.complete { ("be cut off", "ended") } else { ("end", "was cut off") };
         failures.push(format!("{side} body: expected to {wanted}, {actual}"));
@@ -227,7 +227,7 @@ fn body(side: &str, expect: Option<&[u8]>, complete: Option<bool>, message: &Mes
 }
 
 /// A body for people, its middle left out where it is long.
-pub(super) fn excerpt(body: &[u8]) -> String {
+fn excerpt(body: &[u8]) -> String {
     const SHOWN: usize = 240;
     match body.split_at_checked(SHOWN) {
         Some((head, rest)) if !rest.is_empty() => format!("`{}…` ({} bytes)", display(head), body.len()),
@@ -236,18 +236,22 @@ pub(super) fn excerpt(body: &[u8]) -> String {
 }
 
 /// Two bodies that differ, for people: from shortly before the first byte that does, where both are long.
-fn apart(wanted: &[u8], actual: &[u8]) -> String {
+pub(super) fn apart(names: (&str, &str), one: &[u8], other: &[u8]) -> String {
     const BEFORE: usize = 40;
-    let alike = wanted.iter().zip(actual).take_while(|(a, b)| a == b).count();
+    let alike = one.iter().zip(other).take_while(|(a, b)| a == b).count();
     if alike <= 2 * BEFORE {
-        return format!("expected {}, actual {}", excerpt(wanted), excerpt(actual));
+        return format!("{} {}, {} {}", names.0, excerpt(one), names.1, excerpt(other));
     }
     let from = alike - BEFORE;
-    let shown = |body: &[u8]| {
-        let rest = excerpt(body.get(from..).unwrap_or_default());
-        if rest.ends_with(')') { rest } else { format!("{rest} ({} bytes)", body.len() - from) }
-    };
-    format!("alike up to byte {alike}; from byte {from} on expected {}, actual {}", shown(wanted), shown(actual))
+    let shown = |body: &[u8]| excerpt(body.get(from..).unwrap_or_default());
+    let lengths = format!("of {} and {} bytes", one.len(), other.len());
+    format!(
+        "alike up to byte {alike} {lengths}; from byte {from} on {} {}, {} {}",
+        names.0,
+        shown(one),
+        names.1,
+        shown(other)
+    )
 }
 
 /// A record is `name=value` words, one of them `reason`.
@@ -324,12 +328,12 @@ mod tests {
     #[test]
     fn long_bodies_are_shown_where_they_differ() {
         let long = |end: &str| [vec![b'x'; 1_000], end.as_bytes().to_vec()].concat();
-        let x = "x".repeat(40);
+        let (x, names) = ("x".repeat(40), ("expected", "actual"));
         assert_eq!(
-            apart(&long("abc"), &long("b")),
-            format!("alike up to byte 1000; from byte 960 on expected `{x}abc` (43 bytes), actual `{x}b` (41 bytes)")
+            apart(names, &long("abc"), &long("b")),
+            format!("alike up to byte 1000 of 1003 and 1001 bytes; from byte 960 on expected `{x}abc`, actual `{x}b`")
         );
-        assert_eq!(apart(b"hi", b"ho"), "expected `hi`, actual `ho`");
+        assert_eq!(apart(names, b"hi", b"ho"), "expected `hi`, actual `ho`");
     }
 
     #[test]
