@@ -21,7 +21,7 @@ use crate::{
     outcome::Outcome,
     report::progress,
     runner::{
-        self, Artifacts, Progress, Replay, Report,
+        self, Artifacts, Progress, Replay, Report, Verdict,
         invariant::{self, Invariant, Traffic},
         threads,
     },
@@ -47,16 +47,18 @@ pub struct Options {
 /// under their smallest capability list: what `portcullis build` prints must still filter.
 pub fn run(artifacts: &BuiltModules<'_>, scenarios: &[Scenario], options: &Options) -> Result<Vec<Report>> {
     artifacts.prepare(scenarios)?;
-    let line = progress::Line::new();
     if !options.invariants.is_empty() {
+        let line = progress::Line::new();
         let each = |scenario| options.invariants.iter().map(move |invariant| (scenario, *invariant));
         let all: Vec<(&Scenario, Invariant)> = scenarios.iter().flat_map(each).collect();
-        let done = AtomicUsize::new(0);
+        let (done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
         return Ok(threads::each(&all, |(scenario, invariant)| {
             let read = |path: PathBuf| fs::read(&path).with_context(|| path.display().to_string());
             let modules = scenario.chain().iter().map(|filter| artifacts.module(filter).and_then(read)).collect();
             let report = invariant::hold(*invariant, scenario, modules, options.traffic);
-            line.tell(Progress::Done { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len(), failed: 0 });
+            let fails = usize::from(matches!(report.verdict, Verdict::Failed(_)));
+            let failed = failed.fetch_add(fails, Ordering::Relaxed) + fails;
+            line.tell(Progress::Done { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len(), failed });
             report
         }));
     }
@@ -68,6 +70,8 @@ pub fn run(artifacts: &BuiltModules<'_>, scenarios: &[Scenario], options: &Optio
     let version = version.map_or_else(|| asked(options.envoy.as_deref()), versions::minor);
     let limits = Limits { trace: options.trace, watch: true, envoy: version, ..Limits::default() };
     let envoy = envoy.as_ref().map(|envoy| envoy as &dyn Replay);
+    // Not before Envoy was found: a download has a line of its own.
+    let line = progress::Line::new();
     let told = |progress| line.tell(progress);
     Ok(runner::run_told(scenarios, &options.hosts, artifacts, envoy, limits, &told))
 }
