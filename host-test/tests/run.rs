@@ -100,7 +100,7 @@ fn reports_stand_in_the_order_of_the_files_each_time() {
     fs::copy("tests/screens/greeter.wat", scenarios.join("greeter.wat")).unwrap();
     for number in 0..24 {
         // The first take longest.
-        let yaml = format!("scenario: number {number}\nmodule: greeter.wat\nsteps:\n- times: {}\n", (24 - number) * 40);
+        let yaml = format!("scenario: number {number}\nmodule: greeter.wat\nsteps:\n- times: {}\n", (24 - number) * 8);
         fs::write(scenarios.join(format!("{number:02}.yaml")), yaml).unwrap();
     }
     let path = scenarios.to_str().unwrap();
