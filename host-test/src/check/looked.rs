@@ -1,8 +1,9 @@
 //! An edge whose modules were asked: what rules look at.
 
 use super::{
-    ask::{Asked, Modules, Silent},
+    ask::{Asked, Silent},
     edge::{Edge, HttpFilter},
+    modules::Modules,
 };
 use crate::build::inspect::Inspection;
 
@@ -64,7 +65,7 @@ impl LookedFilter<'_> {
     /// What its module imports and exports, where the module is at hand.
     pub fn inspection(&self) -> Option<&Inspection> {
         match self.asked.as_ref()? {
-            Ok(asked) => Some(&asked.inspection),
+            Ok(asked) => Some(asked.inspection()),
             Err(silent) => silent.inspection.as_ref(),
         }
     }

@@ -2,7 +2,8 @@
 //! in it, without Envoy.
 //!
 //! 1. [`document`] reads YAML and JSON with the place of every value.
-//! 2. [`edge`] and [`wasm`] find connection managers, filters and routes in whatever holds them.
+//! 2. [`edge`], [`virtual_host`] and [`wasm`] read connection managers, filters and routes in whatever
+//!    holds them; `search` finds them.
 //! 3. [`ask`] loads each module with its very configuration and asks it, for each route, which policy
 //!    is in force.
 //! 4. `rules` look for what is dangerous; [`finding`] lists every rule there is.
@@ -13,10 +14,14 @@ pub mod document;
 pub mod edge;
 pub mod finding;
 mod looked;
+mod modules;
+mod parse;
 mod report;
 mod routes;
 mod rules;
 mod sarif;
+mod search;
+pub mod virtual_host;
 pub mod wasm;
 
 use std::{
@@ -27,10 +32,10 @@ use std::{
 use anyhow::{Result, bail};
 
 use self::{
-    ask::Modules,
     document::Document,
     finding::{Finding, Severity},
     looked::Looked,
+    modules::Modules,
     routes::Row,
 };
 use crate::envoy::versions;

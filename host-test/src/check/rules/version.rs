@@ -38,6 +38,12 @@ const VM: Fields = &[
 pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
     for looked in &edge.filters {
         let Some(wasm) = looked.filter.wasm.as_ref().filter(|wasm| wasm.dialect == Dialect::Envoy) else { continue };
+        let open = wasm.node.get("fail_open").filter(|open| open.is_true());
+        if let Some(open) = open.filter(|_| wasm.node.get("failure_policy").is_some()) {
+            let what = "`fail_open` stands beside `failure_policy`, so Envoy refuses the file";
+            let remedy = "remove fail_open";
+            findings.push(Finding::new(&finding::FIELDS_EXCLUDE, edge.edge.file, open, what, remedy));
+        }
         for (message, node, fields) in [("PluginConfig", Some(wasm.node), PLUGIN), ("VmConfig", wasm.vm(), VM)] {
             for (name, value) in node.map(Node::fields).unwrap_or_default() {
                 let known = fields.iter().find(|(field, _)| is_named(name, field));
