@@ -53,7 +53,7 @@ impl<'a> Looked<'a> {
         let filters = edge.filters.iter().map(|filter| {
             let asked = filter.wasm.as_ref().map(|wasm| modules.ask(wasm, edge.file));
             let said = asked.as_ref().and_then(|asked| asked.as_ref().ok()?.filter.as_deref());
-            let names = filter.wasm.iter().flat_map(|wasm| [wasm.root_id.as_str(), wasm.name.as_str()]);
+            let names = filter.wasm.iter().flat_map(|wasm| [&*wasm.root_id, &*wasm.name, wasm.code.name()]);
             let role = said.into_iter().chain(names).find_map(Role::named);
             LookedFilter { filter, asked, role }
         });

@@ -40,7 +40,7 @@ impl<'a> Found<'a> {
     }
 
     fn below(&mut self, node: &'a Node, mut above: Above<'a>) {
-        if node.get("filter_chains").is_some() || node.get("api_listener").is_some() {
+        if ["filter_chains", "default_filter_chain", "api_listener"].iter().any(|name| node.get(name).is_some()) {
             above.listener = Some(node);
         }
         if is_resource(node) {

@@ -191,6 +191,13 @@ impl<'a> Wasm<'a> {
 }
 
 impl<'a> Code<'a> {
+    /// The module's own name, without folder, tag and ending; empty where it has none.
+    pub fn name(&self) -> &str {
+        let (Self::File(address, _) | Self::Remote(address, ..)) = self else { return "" };
+        let last = address.rsplit('/').next().unwrap_or_default();
+        last.split([':', '@', '.', '?']).next().unwrap_or_default()
+    }
+
     fn of_envoy(node: &'a Node) -> Self {
         if let Some(local) = node.get("local") {
             if let Some(file) = local.get("filename") {
