@@ -33,6 +33,8 @@ pub struct HttpFilter<'a> {
     /// The fields of its configuration.
     pub settings: Option<&'a Node>,
     pub wasm: Option<Wasm<'a>>,
+    /// Its configuration is discovered, may be one in wasm, and nothing here holds it.
+    pub is_elsewhere: bool,
 }
 
 /// A document with what was found in it.
@@ -123,7 +125,11 @@ impl<'a> HttpFilter<'a> {
                 used.push(extension);
                 Self::of(node, extension.get("typed_config"))
             }
-            None => Self::of(node, discovery.get("default_config")),
+            None => {
+                let urls = discovery.get("type_urls").map(Node::elements).unwrap_or_default();
+                let in_wasm = urls.iter().filter_map(Node::text).any(|url| url.ends_with(".Wasm"));
+                Self { is_elsewhere: in_wasm, ..Self::of(node, discovery.get("default_config")) }
+            }
         }
     }
 
@@ -131,11 +137,18 @@ impl<'a> HttpFilter<'a> {
         let name = node.text_of("name");
         let message = any.map(search::message).filter(|message| !message.is_empty());
         let wasm = any.and_then(|any| Some(Wasm::of_envoy(search::plugin(any)?, search::message(any))));
-        Self { node, name, message: message.unwrap_or(name), settings: any.and_then(search::settings), wasm }
+        Self {
+            node,
+            name,
+            message: message.unwrap_or(name),
+            settings: any.and_then(search::settings),
+            wasm,
+            is_elsewhere: false,
+        }
     }
 
     fn of_gateway(wasm: Wasm<'a>) -> Self {
-        Self { node: wasm.node, name: "", message: "Wasm", settings: None, wasm: Some(wasm) }
+        Self { node: wasm.node, name: "", message: "Wasm", settings: None, wasm: Some(wasm), is_elsewhere: false }
     }
 
     /// Its message without the package: `Router`, `Wasm`. Several filters may share one.

@@ -67,6 +67,7 @@ rules! {
     ROUTE_UNPROTECTED: Warning "route-unprotected" "No policy is in force on a route.",
     ROUTES_ELSEWHERE: Note "routes-elsewhere" "The routes come from a server or a file that wasn't given.",
     POLICY_UNKNOWN: Error "policy-unknown" "Metadata names a policy that the filter's configuration doesn't hold.",
+    FILTER_ELSEWHERE: Note "filter-elsewhere" "A filter's configuration comes from a server or a file that wasn't given.",
     NAMESPACE_NEAR: Error "namespace-near" "Metadata stands under a name that is nearly a filter's, and isn't read.",
     VM_ID_EMPTY: Warning "vm-id-empty" "Filters without a vm_id share their store with all others that have none.",
     VM_ID_SHARED: Warning "vm-id-shared" "Filters of different code share a store.",

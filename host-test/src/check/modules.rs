@@ -66,9 +66,9 @@ impl Modules<'_> {
         match &wasm.code {
             Code::Missing => Err(Why::Missing("no module is named".into())),
             Code::Inline(bytes, _) => Ok(bytes.clone()),
-            Code::File(name, _) => {
-                self.find(name, file).and_then(read).ok_or_else(|| Why::Missing(format!("{name} isn't there")))
-            }
+            Code::File(name, _) => self.find(name, file).and_then(read).ok_or_else(|| {
+                Why::Missing(format!("{name} isn't there, nor beside this file, nor in a folder of --modules"))
+            }),
             Code::Remote(address, sha256, _) => {
                 let bytes = self.find(address.rsplit('/').next().unwrap_or_default(), file).and_then(read);
                 let wanted = |bytes: &Vec<u8>| sha256.is_empty() || build::sha256(bytes).eq_ignore_ascii_case(sha256);

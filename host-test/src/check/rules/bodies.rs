@@ -171,8 +171,14 @@ mod tests {
         let of = |message: &str, settings: &str| {
             let settings = parse(settings).unwrap().remove(0);
             let message = format!("{PACKAGE}{message}");
-            let filter =
-                HttpFilter { node: &settings, name: "", message: &message, settings: Some(&settings), wasm: None };
+            let filter = HttpFilter {
+                node: &settings,
+                name: "",
+                message: &message,
+                settings: Some(&settings),
+                wasm: None,
+                is_elsewhere: false,
+            };
             changes(&filter)
         };
         for (message, settings) in [

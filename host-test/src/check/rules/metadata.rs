@@ -24,6 +24,15 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
             "name that file too, or a config dump of the running proxy",
         ));
     }
+    for looked in edge.filters.iter().filter(|looked| looked.filter.is_elsewhere) {
+        findings.push(Finding::new(
+            &finding::FILTER_ELSEWHERE,
+            edge.edge.file,
+            looked.filter.node,
+            format!("{}: its configuration stands in no file that was given", looked.filter.shown()),
+            "name that file too, or a whole config dump of the running proxy",
+        ));
+    }
     if !edge.filters.iter().any(|looked| looked.role.is_some()) {
         return;
     }
