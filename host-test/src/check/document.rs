@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::parse::parse;
+use super::{embedded, parse::parse};
 use crate::bounded;
 
 /// Bytes of a file. The config dump of a large mesh has some ten million.
@@ -55,7 +55,11 @@ impl Document {
         let text = String::from_utf8(bytes).with_context(|| format!("{} is no UTF-8 text", file.display()))?;
         let text = text.trim_start_matches('\u{feff}');
         match (parse(text), template(text)) {
-            (Ok(roots), _) => Ok(Self { file: file.into(), roots, template: None }),
+            (Ok(mut roots), _) => {
+                let within: Vec<Node> = roots.iter().flat_map(|root| embedded::roots(root, text)).collect();
+                roots.extend(within);
+                Ok(Self { file: file.into(), roots, template: None })
+            }
             (Err(_), Some(place)) => Ok(Self { file: file.into(), roots: Vec::new(), template: Some(place) }),
             (Err(error), None) => Err(error.context(format!("{} is no YAML", file.display()))),
         }

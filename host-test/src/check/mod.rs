@@ -12,6 +12,7 @@
 pub mod ask;
 pub mod document;
 pub mod edge;
+mod embedded;
 pub mod finding;
 mod looked;
 mod modules;

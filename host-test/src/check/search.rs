@@ -56,7 +56,8 @@ impl<'a> Found<'a> {
         {
             self.managers.push((settings, above.listener));
             filters.elements().iter().filter(|filter| !is_filter(filter)).for_each(|node| self.children(node, above));
-            settings.get("route_config").into_iter().for_each(|node| self.children(node, above));
+            let others = ["route_config", "access_log"].iter().filter_map(|name| settings.get(name));
+            others.for_each(|node| self.children(node, above));
             return;
         }
         if is_filter(node) {
@@ -114,6 +115,6 @@ pub fn settings(any: &Node) -> Option<&Node> {
 
 /// The plugin in the configuration of a filter or a service in wasm.
 pub fn plugin(any: &Node) -> Option<&Node> {
-    let is_wasm = is_message(any, "Wasm") || is_message(any, "WasmService");
+    let is_wasm = ["Wasm", "WasmAccessLog", "WasmService"].iter().any(|name| is_message(any, name));
     settings(any).filter(|_| is_wasm)?.get("config").filter(|config| config.get("vm_config").is_some())
 }

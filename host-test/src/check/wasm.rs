@@ -84,9 +84,9 @@ impl<'a> Wasm<'a> {
     /// From an `envoy.extensions.wasm.v3.PluginConfig` in a message of this full name.
     pub fn of_envoy(node: &'a Node, message: &str) -> Self {
         let kind = match message {
-            _ if message.contains(".network.") => Kind::Network,
-            _ if message.ends_with("WasmService") => Kind::Service,
-            _ => Kind::Http,
+            _ if message.contains(".filters.network.") => Kind::Network,
+            _ if message.contains(".filters.http.") => Kind::Http,
+            _ => Kind::Service,
         };
         let code = node.at_path(&["vm_config", "code"]);
         let failure = match node.text_of("failure_policy") {
