@@ -4,22 +4,52 @@
 //!    too), and any other, `1.5` too, is text.
 //! 2. In JSON things are what they look like.
 //! 3. What stands under a key tagged `!ignore` is left out, but for its anchors.
-//! 4. Several documents may stand in one file. Aliases are followed; a file that unfolds to more than
+//! 4. The lines of a quoted text may begin anywhere.
+//! 5. Several documents may stand in one file. Aliases are followed; a file that unfolds to more than
 //!    four million values is refused.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
-use anyhow::{Context, Result, bail};
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use anyhow::{Context, Error, Result, bail};
+use granit_parser::{ErrorKind, Event, Parser, ScalarStyle, ScanError, Span};
 
 use super::document::{Node, Place, Value};
 
 const MOST_NODES: usize = 4_000_000;
 const DEEPEST: usize = 256;
+/// Lines of quoted texts that are moved to the right; each is one more reading.
+const MOST_INDENTED: usize = 1000;
 
 /// # Errors
 /// What the parser says, with line and column.
 pub fn parse(text: &str) -> Result<Vec<Node>> {
+    let mut text = Cow::Borrowed(text);
+    for _ in 0..MOST_INDENTED {
+        match read(&text) {
+            Err(error) => match under_indented(&error) {
+                Some(line) => text = indented(&text, line).into(),
+                None => return Err(error),
+            },
+            roots => return roots,
+        }
+    }
+    read(&text)
+}
+
+/// The line of a quoted text that begins too far left for this parser, but not for Envoy's: JSON over
+/// several lines in a `StringValue`.
+fn under_indented(error: &Error) -> Option<usize> {
+    let error = error.downcast_ref::<ScanError>()?;
+    (*error.kind() == ErrorKind::InvalidQuotedScalarIndent).then(|| error.marker().line())
+}
+
+/// The same with this line further to the right, which folding takes away again.
+fn indented(text: &str, line: usize) -> String {
+    let lines = text.split_inclusive('\n').enumerate();
+    lines.map(|(index, text)| if index + 1 == line { format!("{:64}{text}", "") } else { text.to_owned() }).collect()
+}
+
+fn read(text: &str) -> Result<Vec<Node>> {
     let json = text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
     let mut reader = Reader { events: Parser::new_from_str(text), json, anchors: BTreeMap::new(), nodes: 0 };
     let mut roots = Vec::new();
@@ -222,6 +252,13 @@ mod tests {
     fn what_stands_under_an_ignored_key_is_there_for_its_anchors_alone() {
         let root = one("!ignore parts:\n  - &x {b: c}\nd: *x\n");
         assert_eq!(root.to_json(), serde_json::json!({ "d": { "b": "c" } }));
+    }
+
+    #[test]
+    fn the_lines_of_a_quoted_text_may_begin_anywhere() {
+        let root = one("a:\n  b: '{\n \"c\": 1,\n\"d\": {\n}}'\n  e: f\n");
+        assert_eq!(root.to_json(), serde_json::json!({ "a": { "b": "{ \"c\": 1, \"d\": { }}", "e": "f" } }));
+        assert_eq!(root.at_path(&["a", "e"]).unwrap().at, Place { line: 6, column: 3 });
     }
 
     #[test]

@@ -80,6 +80,10 @@ pub enum Failure {
     Reload,
 }
 
+/// Those that run modules; any other, as `envoy.wasm.runtime.null`, runs what is linked into the proxy.
+const RUNTIMES: [&str; 4] =
+    ["envoy.wasm.runtime.v8", "envoy.wasm.runtime.wamr", "envoy.wasm.runtime.wasmtime", "envoy.wasm.runtime.wavm"];
+
 impl<'a> Wasm<'a> {
     /// From an `envoy.extensions.wasm.v3.PluginConfig` in a message of this full name.
     pub fn of_envoy(node: &'a Node, message: &str) -> Self {
@@ -98,7 +102,10 @@ impl<'a> Wasm<'a> {
         Self {
             dialect: Dialect::Envoy,
             kind,
-            native: node.at_path(&["vm_config", "runtime"]).and_then(Node::text) == Some("envoy.wasm.runtime.null"),
+            native: node
+                .at_path(&["vm_config", "runtime"])
+                .and_then(Node::text)
+                .is_some_and(|runtime| !runtime.is_empty() && !RUNTIMES.contains(&runtime)),
             node,
             name: node.text_of("name").to_owned(),
             root_id: node.text_of("root_id").to_owned(),
