@@ -6,6 +6,7 @@ use super::document::{Document, Node};
 
 #[derive(Clone, Debug)]
 pub struct VirtualHost<'a> {
+    pub node: &'a Node,
     pub name: &'a str,
     /// One that it is for; empty where it is for all.
     pub domain: &'a str,
@@ -86,6 +87,7 @@ fn hosts<'a>(configuration: &'a Node, file: &'a Path) -> Vec<VirtualHost<'a>> {
         let domains = node.get("domains").map(Node::elements).unwrap_or_default();
         let domain = domains.iter().filter_map(Node::text).find(|domain| !domain.contains('*'));
         VirtualHost {
+            node,
             name: node.text_of("name"),
             domain: domain.unwrap_or_default(),
             metadata: node.get("metadata"),

@@ -131,7 +131,11 @@ fn limits(edge: &Looked<'_>, looked: &LookedFilter<'_>, findings: &mut Vec<Findi
     };
     let Some(listener) = edge.edge.listener else { return };
     let field = listener.get("per_connection_buffer_limit_bytes");
-    let limit = field.and_then(number).unwrap_or(DEFAULT_LIMIT);
+    // A route may hold more; which one a policy is for isn't looked at.
+    let hosts = edge.edge.hosts.iter();
+    let of_routes = hosts.flat_map(|host| host.routes.iter().map(|route| route.node).chain([host.node]));
+    let of_routes = of_routes.filter_map(|node| number(node.get("request_body_buffer_limit")?));
+    let limit = of_routes.fold(field.and_then(number).unwrap_or(DEFAULT_LIMIT), f64::max);
     let mut wanted = Vec::new();
     configuration.walk(&mut |node| {
         let held = node.fields().iter().filter(|(name, _)| HOLDS.contains(&name.as_str()));

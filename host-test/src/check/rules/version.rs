@@ -5,8 +5,8 @@
 use crate::check::{
     document::{Node, is_named},
     finding::{self, Finding},
-    looked::Looked,
-    wasm::Dialect,
+    looked::{Looked, LookedFilter},
+    wasm::{Dialect, Wasm},
 };
 
 /// The fields of a message, each with the minor version of Envoy 1 that brought it; 0 for older ones.
@@ -35,6 +35,31 @@ const VM: Fields = &[
     ("capability_restriction_config", 40),
 ];
 
+const ENVIRONMENT: Fields = &[("host_env_keys", 0), ("key_values", 0)];
+const CAPABILITIES: Fields = &[("allowed_capabilities", 0)];
+const RELOAD: Fields = &[("backoff", 0)];
+const FILTER: Fields = &[("config", 0)];
+const SERVICE: Fields = &[("config", 0), ("singleton", 0)];
+
+/// Every message of a filter's that is looked at.
+fn messages<'a>(looked: &LookedFilter<'a>, wasm: &Wasm<'a>) -> Vec<(&'static str, Option<&'a Node>, Fields)> {
+    let of_vm = |name| wasm.vm().and_then(|vm| vm.get(name));
+    let outer = match looked.filter.kind() {
+        "WasmService" => ("WasmService", looked.filter.settings, SERVICE),
+        "WasmAccessLog" => ("WasmAccessLog", looked.filter.settings, FILTER),
+        _ => ("Wasm", looked.filter.settings, FILTER),
+    };
+    const LIMITS: &str = "capability_restriction_config";
+    vec![
+        outer,
+        ("PluginConfig", Some(wasm.node), PLUGIN),
+        ("VmConfig", wasm.vm(), VM),
+        ("EnvironmentVariables", of_vm("environment_variables"), ENVIRONMENT),
+        ("CapabilityRestrictionConfig", of_vm(LIMITS).or_else(|| wasm.node.get(LIMITS)), CAPABILITIES),
+        ("ReloadConfig", wasm.node.get("reload_config"), RELOAD),
+    ]
+}
+
 pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
     for looked in &edge.filters {
         let Some(wasm) = looked.filter.wasm.as_ref().filter(|wasm| wasm.dialect == Dialect::Envoy) else { continue };
@@ -44,8 +69,9 @@ pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
             let remedy = "remove fail_open";
             findings.push(Finding::new(&finding::FIELDS_EXCLUDE, edge.edge.file, open, what, remedy));
         }
-        for (message, node, fields) in [("PluginConfig", Some(wasm.node), PLUGIN), ("VmConfig", wasm.vm(), VM)] {
-            for (name, value) in node.map(Node::fields).unwrap_or_default() {
+        for (message, node, fields) in messages(looked, wasm) {
+            let named = node.map(Node::fields).unwrap_or_default().iter().filter(|(name, _)| name != "@type");
+            for (name, value) in named {
                 let known = fields.iter().find(|(field, _)| is_named(name, field));
                 let (what, remedy) = match known {
                     Some((_, since)) if *since <= envoy => continue,
