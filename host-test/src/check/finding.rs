@@ -88,5 +88,6 @@ rules! {
     CLIENT_ADDRESS_TRUSTED: Error "client-address-trusted" "The client's address is what the client says it is.",
     SECRET_INLINE: Warning "secret-inline" "A secret stands in the configuration, and so in every config dump.",
     FIELD_UNKNOWN: Error "field-unknown" "The version of Envoy doesn't know a field.",
+    FIELD_DEPRECATED: Warning "field-deprecated" "Envoy is about to remove a field.",
     FIELDS_EXCLUDE: Error "fields-exclude" "Envoy takes one of two fields alone.",
 }

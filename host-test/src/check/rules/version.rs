@@ -1,6 +1,8 @@
-//! Fields of Envoy's wasm messages that a version doesn't know. Envoy refuses a bootstrap that holds one.
+//! Fields of Envoy's wasm messages that a version doesn't know, of which Envoy refuses a bootstrap, and those
+//! that it is about to remove.
 //!
-//! Source: `api/envoy/extensions/wasm/v3/wasm.proto` of each version.
+//! Source: `api/envoy/extensions/wasm/v3/wasm.proto` of each version; those of 1.36 to 1.40 were read in the
+//! descriptors that the binaries hold.
 
 use crate::check::{
     document::{Node, is_named},
@@ -33,6 +35,12 @@ const VM: Fields = &[
     ("nack_on_code_cache_miss", 0),
     ("environment_variables", 0),
     ("capability_restriction_config", 40),
+];
+
+/// Fields of `PluginConfig` that are marked as deprecated, since which version, and what takes their place.
+const DEPRECATED: &[(&str, u32, &str)] = &[
+    ("fail_open", 33, "say failure_policy: FAIL_OPEN or FAIL_RELOAD instead"),
+    ("capability_restriction_config", 40, "put it into vm_config"),
 ];
 
 const ENVIRONMENT: Fields = &[("host_env_keys", 0), ("key_values", 0)];
@@ -68,6 +76,12 @@ pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
             let what = "`fail_open` stands beside `failure_policy`, so Envoy refuses the file";
             let remedy = "remove fail_open";
             findings.push(Finding::new(&finding::FIELDS_EXCLUDE, edge.edge.file, open, what, remedy));
+        }
+        for (name, since, remedy) in DEPRECATED.iter().filter(|(_, since, _)| *since <= envoy) {
+            if let Some(node) = wasm.node.get(name) {
+                let what = format!("`{name}` is deprecated since Envoy 1.{since}");
+                findings.push(Finding::new(&finding::FIELD_DEPRECATED, edge.edge.file, node, what, *remedy));
+            }
         }
         for (message, node, fields) in messages(looked, wasm) {
             let named = node.map(Node::fields).unwrap_or_default().iter().filter(|(name, _)| name != "@type");
