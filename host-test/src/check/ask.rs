@@ -92,9 +92,8 @@ const ANSWERED: &str = "200";
 /// A module that traps so often isn't asked any more: each trap may have used all of a callback's fuel.
 const TRAPS: u32 = 8;
 
-fn limits() -> Limits {
-    Limits { fuel: 1_000_000_000, ..Limits::default() }
-}
+/// Stands in the reason of a trap at a bound that this host has and Envoy hasn't.
+const BEYOND: &str = "; in Envoy it would ";
 
 impl Asked {
     /// Configures a module.
@@ -103,10 +102,12 @@ impl Asked {
     /// Why it can't be asked.
     pub fn new(module: Module, wasm: &Wasm<'_>) -> Result<Self, Why> {
         let (scenario, stood_in) = scenario(wasm)?;
-        let session = Session::start(&module.bytes, &scenario, limits()).map_err(|refusal| match stood_in {
-            stood_in if stood_in.is_empty() => Why::Unconfigured(refusal.reason),
-            stood_in => Why::Unequipped(refusal.reason, stood_in),
-        })?;
+        let session =
+            Session::start(&module.bytes, &scenario, Limits::default()).map_err(|refusal| match stood_in {
+                _ if refusal.reason.contains(BEYOND) => Why::Untried(refusal.reason),
+                stood_in if stood_in.is_empty() => Why::Unconfigured(refusal.reason),
+                stood_in => Why::Unequipped(refusal.reason, stood_in),
+            })?;
         let world = session.world().borrow();
         let filter = world.metrics.counters().keys().find_map(|name| Some(field(name, "filter")?.to_owned()));
         let (series, store_bytes) = (world.metrics.len(), Cell::new(world.store.bytes()));
@@ -160,7 +161,7 @@ impl Asked {
         route: &Route<'_>,
         step: &Step,
     ) -> Option<(Answer, Option<Session>)> {
-        let new = || Session::start(&self.module.bytes, &self.scenario, limits()).ok();
+        let new = || Session::start(&self.module.bytes, &self.scenario, Limits::default()).ok();
         let mut session = session.or_else(new)?;
         let written = {
             let mut world = session.world().borrow_mut();

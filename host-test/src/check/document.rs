@@ -1,6 +1,6 @@
 //! A YAML or JSON file whose every value knows where it stands.
 //!
-//! 1. [`super::parse`] reads it as Envoy does.
+//! 1. `parse` reads it as Envoy does.
 //! 2. Where a list is wanted, anything else is a list of one. Of a key that stands twice the last counts.
 //! 3. A template that isn't YAML yet is no document, and no error.
 

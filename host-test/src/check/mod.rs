@@ -1,11 +1,12 @@
 //! `portcullis check`: what an Envoy configuration will do with its wasm filters, and what is dangerous
 //! in it, without Envoy.
 //!
-//! 1. [`document`] reads YAML and JSON with the place of every value.
+//! 1. [`document`] reads YAML and JSON with the place of every value; `parse` does it as Envoy does, `embedded`
+//!    for files within files.
 //! 2. [`edge`], [`virtual_host`] and [`wasm`] read connection managers, filters and routes in whatever
 //!    holds them; `search` finds them.
-//! 3. [`ask`] loads each module with its very configuration and asks it, for each route, which policy
-//!    is in force.
+//! 3. `modules` finds each module, and [`ask`] loads it with its very configuration and asks it, for each
+//!    route, which policy is in force.
 //! 4. `rules` look for what is dangerous; [`finding`] lists every rule there is.
 //! 5. `report` and `sarif` tell it.
 

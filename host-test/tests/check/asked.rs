@@ -190,6 +190,22 @@ fn metric_series_and_the_stores_bytes_are_told_and_no_question_sees_what_another
 }
 
 #[test]
+fn a_module_that_needs_more_than_this_host_allows_is_a_note() {
+    let asks_for_ever = r#"(module
+        (import "env" "proxy_get_current_time_nanoseconds" (func $now (param i32) (result i32)))
+        (memory (export "memory") 1)
+        (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 0))
+        (func (export "proxy_on_configure") (param i32 i32) (result i32)
+            (loop $again (drop (call $now (i32.const 0))) (br $again))
+            unreachable))"#;
+    let allowed = allowed(&["proxy_get_current_time_nanoseconds", "proxy_on_configure"]);
+    let told = told(&bootstrap(&guest(&json!({ "capability_restriction_config": allowed })), &route()), asks_for_ever);
+    assert_eq!(found(&told), ["module-unseen"]);
+    assert!(told["findings"][0]["message"].as_str().unwrap().contains("calls to the host in one callback"), "{told:#}");
+}
+
+#[test]
 fn a_module_that_traps_is_told_and_soon_asked_no_more() {
     let traps = r#"(module
         (memory (export "memory") 1)

@@ -37,7 +37,7 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
                 &finding::MODULE_UNSEEN,
                 file,
                 code,
-                format!("{shown}: the module can't be tried here: {reason}"),
+                format!("{shown}: the module can't be tried here: {}", reason.lines().last().unwrap_or_default()),
                 "try it in Envoy: envoy --mode validate",
             ),
             Why::Refused(reason) => Finding::new(
