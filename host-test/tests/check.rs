@@ -1,16 +1,21 @@
 //! `portcullis check` on files that are wrong in known ways, and on those that are right.
+//!
+//! What stands in `check/wrong` says of itself what is found, and on which line; in `check/clean` nothing is.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "check/asked.rs"]
+mod asked;
+
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs,
     path::{Path, PathBuf},
 };
 
 use host_test::{
     build::{self, Shell, Workspace},
-    check,
+    check::{self, finding},
 };
 
 fn modules() -> Vec<PathBuf> {
@@ -102,4 +107,28 @@ fn every_example_of_this_repository_is_clean() {
         let findings = check::findings(std::slice::from_ref(&file), &modules, "1.40").unwrap();
         assert!(findings.is_empty(), "{}: {findings:#?}", file.display());
     }
+}
+
+#[test]
+fn each_rule_has_a_file_that_breaks_it() {
+    let promised: BTreeSet<String> =
+        files("wrong").iter().flat_map(|file| promised(file).into_values().flatten()).collect();
+    // What a module does, or a machine lacks: `asked` has a test of each.
+    let others = ["configuration-unseen", "filter-elsewhere", "module-traps"];
+    for rule in finding::ALL.iter().filter(|rule| !others.contains(&rule.id)) {
+        assert!(promised.contains(rule.id), "{}", rule.id);
+    }
+}
+
+#[test]
+fn what_is_told_twice_in_a_dump_is_asked_once_and_a_route_that_switches_the_filter_off_says_so() {
+    let files: Vec<PathBuf> = files("clean").into_iter().filter(|file| file.ends_with("static_dump.json")).collect();
+    let told = check::json(&files, &modules(), "1.40").unwrap();
+    assert_eq!(told["edges"].as_array().unwrap().len(), 1, "{told:#}");
+    let routes = &told["edges"][0]["routes"];
+    assert_eq!(
+        (routes[0]["filters"][0]["off"].as_bool(), routes[1]["filters"][0]["off"].as_bool()),
+        (Some(true), Some(false))
+    );
+    assert_eq!(routes[1]["filters"][0]["policy"], "web");
 }

@@ -122,6 +122,11 @@ impl Edge {
         self.runtime.block_on(self.process.admin().counters(pattern)).unwrap().values().sum()
     }
 
+    /// What it runs on, as it tells itself.
+    pub fn config_dump(&self) -> Vec<u8> {
+        self.runtime.block_on(self.process.admin().get("/config_dump")).unwrap().to_vec()
+    }
+
     /// Envoy's log.
     pub fn log(&self) -> String {
         self.process.log()

@@ -10,6 +10,15 @@ use tests::{Edge, example, manager, plugin};
 fn routes() -> Value {
     let metadata = |policy: Value| json!({ "filter_metadata": { "portcullis.security_headers": policy } });
     let route = |path: &str, metadata: Value| json!({ "name": path, "match": { "path": path }, "metadata": metadata, "direct_response": { "status": 200 } });
+    let off = |disabled: bool| {
+        let config = json!({ "@type": "type.googleapis.com/envoy.config.route.v3.FilterConfig", "disabled": disabled, "config": {} });
+        json!({ FILTER: config })
+    };
+    let switched = |path: &str, disabled: bool| {
+        let mut route = route(path, json!({}));
+        route["typed_per_filter_config"] = off(disabled);
+        route
+    };
     json!([
         { "name": "one", "domains": ["one.example"], "metadata": metadata(json!({ "policy": "logout" })), "routes": [
             route("/named", metadata(json!({ "policy": "api" }))),
@@ -17,13 +26,23 @@ fn routes() -> Value {
             route("/misspelt", metadata(json!({ "policy": "apj" }))),
             route("/not-overridable", metadata(json!({ "policy": "api", "preset": "helmet" }))),
             route("/shadow", metadata(json!({ "policy": "api", "mode": "shadow" }))),
+            switched("/off", true),
         ] },
         { "name": "two", "domains": ["two.example"], "routes": [
             route("/by-a-rule", json!({})),
             route("/by-default", json!({})),
         ] },
+        { "name": "three", "domains": ["three.example"], "typed_per_filter_config": off(true), "routes": [
+            route("/off-by-the-host", json!({})),
+            switched("/on", false),
+        ] },
     ])
 }
+
+/// The name of the filter in the list of filters.
+const FILTER: &str = "portcullis.security_headers";
+
+const DECISIONS: &str = "portcullis.decisions.filter.security_headers";
 
 #[test]
 fn the_policy_that_is_told_for_each_route_is_the_one_that_envoy_has_in_force() {
@@ -44,24 +63,27 @@ fn the_policy_that_is_told_for_each_route_is_the_one_that_envoy_has_in_force() {
         fs::write(&file, bootstrap.to_string()).unwrap();
         let told = check::json(&[file], &[], "1.40").unwrap();
         let rows = told["edges"][0]["routes"].as_array().unwrap();
-        assert_eq!(rows.len(), 7, "{told:#}");
+        assert_eq!(rows.len(), 10, "{told:#}");
 
         let edge = Edge::start(&bootstrap);
+        let file = folder.path().join("config_dump.json");
+        fs::write(&file, edge.config_dump()).unwrap();
+        let of_dump = check::json(&[file], &[], "1.40").unwrap();
+        assert_eq!(of_dump["edges"][0]["routes"], told["edges"][0]["routes"]);
         for row in rows {
             let said = &row["filters"][0];
             let text = |name: &str| said[name].as_str().unwrap().to_owned();
             let host = format!("{}.example", row["virtual_host"].as_str().unwrap());
             let path = row["route"].as_str().unwrap();
-            let counter = format!(
-                "portcullis.decisions.filter.security_headers.policy.{}.mode.{}.reason.{}$",
-                text("policy"),
-                text("mode"),
-                text("reason")
-            );
+            let counter = match said["off"].as_bool() {
+                Some(true) => DECISIONS.to_owned(),
+                _ => format!("{DECISIONS}.policy.{}.mode.{}.reason.{}$", text("policy"), text("mode"), text("reason")),
+            };
             let before = edge.count(&counter);
             let request = format!("GET {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
             let answer = tests::status(&edge.head(request.as_bytes()));
-            assert_eq!(edge.count(&counter), before + 1, "{row:#}");
+            let decided = u64::from(said["off"] == false);
+            assert_eq!(edge.count(&counter), before + decided, "{row:#}");
             let refused = said["refused_with"].as_str().map_or(200, |status| status.parse().unwrap());
             assert_eq!(answer, Some(refused), "{row:#}");
         }

@@ -8,7 +8,7 @@ use super::{
     guest::{Guest, ROOT},
     restricted,
 };
-use crate::world::{Exchange, Status, World};
+use crate::world::{Exchange, Status, World, logs::Level};
 
 /// How a call ends when not with OK.
 pub enum Stop {
@@ -42,6 +42,20 @@ pub fn count(caller: &mut Caller<'_, Guest>, name: &'static str, wasi: bool) -> 
     guest.budget.call().map_err(wasmtime::Error::msg)
 }
 
+/// WASI's `ENOTCAPABLE`.
+const NOT_CAPABLE: u32 = 76;
+
+/// Whether the capability list has a call; where it hasn't, the log says so.
+fn allowed(caller: &Caller<'_, Guest>, name: &str, kind: &str) -> bool {
+    let guest = caller.data();
+    let allowed = guest.plugin.allows(name);
+    if !allowed {
+        let line = format!("Attempted call to restricted {kind} capability: {name}");
+        guest.world.borrow_mut().logs.write(Level::Error, &line);
+    }
+    allowed
+}
+
 pub struct Call<'a> {
     caller: Caller<'a, Guest>,
 }
@@ -58,6 +72,7 @@ impl<'a> Call<'a> {
         let failed = caller.data().met().and_then(|met| world.borrow_mut().faults.call(met, name));
         let answer = match failed {
             Some(status) => Err(status.into()),
+            None if !allowed(&caller, name, "proxy-wasm") => Err(Status::InternalFailure.into()),
             None => body(&mut Self { caller }),
         };
         let status = match answer {
@@ -77,7 +92,8 @@ impl<'a> Call<'a> {
         count(&mut caller, name, true)?;
         let world = Rc::clone(&caller.data().world);
         world.borrow_mut().trace.asked(name);
-        let answer = match body(&mut Self { caller }) {
+        let answer = if allowed(&caller, name, "WASI") { body(&mut Self { caller }) } else { Ok(NOT_CAPABLE) };
+        let answer = match answer {
             Ok(answer) => answer,
             Err(Stop::Status(_)) => 21,
             Err(Stop::Trap(error)) => return Err(error),

@@ -1,38 +1,40 @@
 //! What a module itself says: whether Envoy would load it, whether it takes its configuration, and
 //! which policy it has in force on a route. Nothing here knows how a policy is chosen; a plain request
 //! is played, and the module's own counters tell.
+//!
+//! 1. It is asked in the surroundings that the bootstrap gives it: name, root, `vm_id`, environment,
+//!    capability list, both configurations.
+//! 2. One VM answers for many routes, as in the proxy; but once something was written into the store, or
+//!    the filter answered by itself, or trapped, the question is put to a new one.
 
-use std::path::{Path, PathBuf};
-
-use anyhow::Result;
+use std::cell::{Cell, RefCell};
 
 use super::{
     document::{Node, Value},
-    edge::{Route, VirtualHost},
-    wasm::{Code, Failure, Handed, Wasm},
+    modules::Module,
+    virtual_host::{Route, VirtualHost},
+    wasm::{Failure, Handed, Wasm},
 };
 use crate::{
-    bounded,
-    build::{
-        self,
-        inspect::{self, Inspection},
-    },
-    scenario::{Encoding, FailurePolicy, Given, HeaderLines, Place, Request, Scenario, Step},
-    vm::{self, Limits, Session},
+    build::inspect::Inspection,
+    outcome::{Cut, Play},
+    scenario::{Around, Encoding, FailurePolicy, Given, HeaderLines, Place, Request, Scenario, Step},
+    vm::{Limits, Session},
 };
 
 /// A module that took its configuration.
 pub struct Asked {
-    bytes: Vec<u8>,
+    module: Module,
     scenario: Scenario,
-    pub inspection: Inspection,
-    pub sha256: String,
+    /// Answers the next question, unless an answer has changed it.
+    session: RefCell<Option<Session>>,
+    traps: Cell<u32>,
     /// The filter's name in its counters; `None` for a module of somebody else.
     pub filter: Option<String>,
     /// Metrics that it defined.
     pub series: usize,
-    /// What it keeps in the store once it is configured.
-    pub store_bytes: usize,
+    /// What it kept in the store at most, once it was configured and while it was asked.
+    pub store_bytes: Cell<usize>,
 }
 
 /// A module that can't be asked.
@@ -42,22 +44,37 @@ pub struct Silent {
     pub inspection: Option<Inspection>,
 }
 
+impl Silent {
+    /// Whether something is wrong, and not just unseen.
+    pub fn is_wrong(&self) -> bool {
+        matches!(self.why, Why::Missing(_) | Why::Refused(_) | Why::Unconfigured(_))
+    }
+}
+
 pub enum Why {
     /// It is neither here nor named.
     Missing(String),
     /// The proxy fetches it, from this address.
     Unseen(String),
+    /// It runs in Envoy, for all that is known, and can't be tried here, for this reason.
+    Untried(String),
+    /// Nothing is wrong with that: it is compiled into the proxy, or no filter of HTTP.
+    Other,
     /// Envoy wouldn't load it, for this reason.
     Refused(String),
     /// Only Envoy can serialise its configuration, which is this message.
     Unserialised(String),
     /// It refuses its configuration, for this reason.
     Unconfigured(String),
+    /// The same, and these variables were stood in for.
+    Unequipped(String, Vec<String>),
 }
 
 /// What came of a plain request to a route.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Answer {
+    /// Whether the filter is switched off there.
+    pub off: bool,
     pub policy: String,
     pub mode: String,
     pub reason: String,
@@ -72,80 +89,46 @@ pub struct Answer {
 /// What the upstream answers.
 const ANSWERED: &str = "200";
 
-/// Where modules lie.
-pub struct Modules<'a> {
-    /// Tried for a file that isn't where the configuration says, by its last name.
-    pub folders: &'a [PathBuf],
-}
+/// A module that traps so often isn't asked any more: each trap may have used all of a callback's fuel.
+const TRAPS: u32 = 8;
 
-impl Modules<'_> {
-    /// Loads and configures the module of a filter.
+/// Stands in the reason of a trap at a bound that this host has and Envoy hasn't.
+const BEYOND: &str = "; in Envoy it would ";
+
+impl Asked {
+    /// Configures a module.
     ///
     /// # Errors
     /// Why it can't be asked.
-    pub fn ask(&self, wasm: &Wasm<'_>, file: &Path) -> Result<Asked, Box<Silent>> {
-        let silent = |why, inspection| Box::new(Silent { why, inspection });
-        let bytes = self.bytes(wasm, file).map_err(|why| silent(why, None))?;
-        let bytes = wat::parse_bytes(&bytes).map_or_else(|_| bytes.clone(), |module| module.into_owned());
-        let inspection = inspect::inspect(&bytes).ok();
-        if let Err(reason) = vm::check(&bytes) {
-            return Err(silent(Why::Refused(reason), inspection));
-        }
-        let (configuration, configuration_as) = match &wasm.configuration {
-            None => (serde_json::Value::Null, Encoding::String),
-            Some((Handed::Text(text), _)) => (text.as_str().into(), Encoding::String),
-            Some((Handed::Struct(value), _)) => (value.clone(), Encoding::Struct),
-            Some((Handed::Other(message), _)) => {
-                return Err(silent(Why::Unserialised(message.clone()), inspection));
-            }
-        };
-        let scenario = scenario(wasm, configuration, configuration_as);
-        let sha256 = build::sha256(&bytes);
-        let session = match Session::start(&bytes, &scenario, Limits::default()) {
-            Ok(session) => session,
-            Err(refusal) => return Err(silent(Why::Unconfigured(refusal.reason), inspection)),
-        };
+    pub fn new(module: Module, wasm: &Wasm<'_>) -> Result<Self, Why> {
+        let (scenario, stood_in) = scenario(wasm)?;
+        let session =
+            Session::start(&module.bytes, &scenario, Limits::default()).map_err(|refusal| match stood_in {
+                _ if refusal.reason.contains(BEYOND) => Why::Untried(refusal.reason),
+                stood_in if stood_in.is_empty() => Why::Unconfigured(refusal.reason),
+                stood_in => Why::Unequipped(refusal.reason, stood_in),
+            })?;
         let world = session.world().borrow();
-        let counters = world.metrics.counters();
-        let filter = counters.keys().find_map(|name| Some(field(name, "filter")?.to_owned()));
-        let (series, store_bytes) = (world.metrics.len(), world.store.bytes());
+        let filter = world.metrics.counters().keys().find_map(|name| Some(field(name, "filter")?.to_owned()));
+        let (series, store_bytes) = (world.metrics.len(), Cell::new(world.store.bytes()));
         drop(world);
-        Ok(Asked { bytes, scenario, inspection: inspection.unwrap_or_default(), sha256, filter, series, store_bytes })
+        let (session, traps) = (RefCell::new(Some(session)), Cell::new(0));
+        Ok(Self { module, scenario, session, traps, filter, series, store_bytes })
     }
 
-    fn bytes(&self, wasm: &Wasm<'_>, file: &Path) -> Result<Vec<u8>, Why> {
-        match &wasm.code {
-            Code::Missing => Err(Why::Missing("no module is named".into())),
-            Code::Inline(bytes, _) => Ok(bytes.clone()),
-            Code::File(name, _) => self
-                .find(name, file)
-                .and_then(|path| bounded::read(&path, vm::LARGEST as u64).ok())
-                .ok_or_else(|| Why::Missing(format!("{name} isn't there"))),
-            Code::Remote(address, sha256, _) => {
-                let found = self.find(address.rsplit('/').next().unwrap_or_default(), file);
-                let bytes = found
-                    .and_then(|path| bounded::read(&path, vm::LARGEST as u64).ok())
-                    .filter(|bytes| sha256.is_empty() || build::sha256(bytes).eq_ignore_ascii_case(sha256));
-                bytes.ok_or_else(|| Why::Unseen(address.clone()))
-            }
+    pub fn inspection(&self) -> &Inspection {
+        &self.module.inspection
+    }
+
+    pub fn sha256(&self) -> &str {
+        &self.module.sha256
+    }
+
+    /// Which policy is in force for a plain request to a route; `None` of a module that has trapped too often.
+    pub fn route(&self, host: &VirtualHost<'_>, route: &Route<'_>) -> Option<Answer> {
+        if self.traps.get() >= TRAPS {
+            return None;
         }
-    }
-
-    /// Where it is said to be: from here, beside the configuration, or by its last name in a folder.
-    fn find(&self, name: &str, file: &Path) -> Option<PathBuf> {
-        let last = Path::new(name).file_name()?;
-        let beside = file.parent().map(|folder| folder.join(name));
-        let elsewhere = self.folders.iter().map(|folder| folder.join(last));
-        [PathBuf::from(name)].into_iter().chain(beside).chain(elsewhere).find(|path| path.is_file())
-    }
-}
-
-impl Asked {
-    /// Which policy is in force for a plain request to a route.
-    pub fn route(&self, host: &VirtualHost<'_>, route: &Route<'_>) -> Answer {
-        let mut scenario = self.scenario.clone();
-        scenario.given.route = place(route.name, route.metadata);
-        scenario.given.virtual_host = place(host.name, host.metadata);
         let authority = if host.domain.is_empty() { "edge.example" } else { host.domain };
         let request = Request {
             method: route.method.clone(),
@@ -154,23 +137,64 @@ impl Asked {
             headers: HeaderLines::default(),
             ..Request::default()
         };
-        scenario.steps = serde_json::from_value::<Step>(serde_json::json!({}))
-            .map(|step| vec![Step { request: Some(request), ..step }])
-            .unwrap_or_default();
-        let outcome = vm::run_bytes(&self.bytes, &scenario, Limits::default());
-        let Some(play) = outcome.plays.first() else { return Answer::default() };
+        let step = Step { request: Some(request), ..Step::default() };
+        let kept = self.session.borrow_mut().take();
+        let is_fresh = kept.is_none();
+        let mut answered = self.put(kept, host, route, &step)?;
+        // What it had answered before may be why.
+        if !is_fresh && answered.1.is_none() {
+            answered = self.put(None, host, route, &step)?;
+        }
+        let (answer, session) = answered;
+        *self.session.borrow_mut() = session;
+        if answer.trap.is_some() {
+            self.traps.set(self.traps.get() + 1);
+        }
+        Some(answer)
+    }
+
+    /// Puts the question to a session, or to a new one; the session, if the next question can be put to it.
+    fn put(
+        &self,
+        session: Option<Session>,
+        host: &VirtualHost<'_>,
+        route: &Route<'_>,
+        step: &Step,
+    ) -> Option<(Answer, Option<Session>)> {
+        let new = || Session::start(&self.module.bytes, &self.scenario, Limits::default()).ok();
+        let mut session = session.or_else(new)?;
+        let written = {
+            let mut world = session.world().borrow_mut();
+            world.given.route = place(route.name, route.metadata);
+            world.given.virtual_host = place(host.name, host.metadata);
+            world.store.written()
+        };
+        let (play, _) = session.play(step, Cut::AsWritten);
+        let (trap, is_clean) = {
+            let mut world = session.world().borrow_mut();
+            self.store_bytes.set(self.store_bytes.get().max(world.store.bytes()));
+            (world.trace.take_traps().into_iter().next(), world.store.written() == written)
+        };
+        let answer = Answer { trap, ..Answer::of(&play) };
+        let again = is_clean && answer.trap.is_none() && answer.refused_with.is_none() && play.missed.is_empty();
+        Some((answer, again.then_some(session)))
+    }
+}
+
+impl Answer {
+    fn of(play: &Play) -> Self {
         let mut decisions: Vec<[&str; 3]> = play.metrics.keys().filter_map(|metric| decision(metric)).collect();
         // What is said of no policy comes last.
         decisions.sort_by_key(|[policy, ..]| *policy == NO_POLICY);
         let [policy, mode, reason] = decisions.first().copied().unwrap_or_default();
-        Answer {
+        Self {
             policy: policy.to_owned(),
             mode: mode.to_owned(),
             reason: reason.to_owned(),
             notes: decisions.iter().skip(1).map(|[.., reason]| (*reason).to_owned()).collect(),
             refused_with: play.client.as_ref().map(|client| client.start.clone()).filter(|status| status != ANSWERED),
-            trap: outcome.traps.first().cloned(),
             log: play.log.clone(),
+            ..Self::default()
         }
     }
 }
@@ -190,7 +214,8 @@ fn field<'a>(metric: &'a str, name: &str) -> Option<&'a str> {
     words.next()
 }
 
-fn scenario(wasm: &Wasm<'_>, configuration: serde_json::Value, configuration_as: Encoding) -> Scenario {
+/// A filter in its surroundings, and the variables of the proxy's that are not set here.
+fn scenario(wasm: &Wasm<'_>) -> Result<(Scenario, Vec<String>), Why> {
     let given = Given {
         failure_policy: match wasm.failure {
             Failure::Open => FailurePolicy::FailOpen,
@@ -200,7 +225,38 @@ fn scenario(wasm: &Wasm<'_>, configuration: serde_json::Value, configuration_as:
         allow_on_headers_stop_iteration: wasm.holds_head_alone,
         ..Given::default()
     };
-    Scenario { plugin: wasm.root_id.clone(), configuration, configuration_as, given, ..Scenario::default() }
+    let value = |handed: &Option<(Handed, &Node)>| match handed {
+        None => Ok(serde_json::Value::Null),
+        Some((Handed::Text(text), _)) => Ok(text.as_str().into()),
+        Some((Handed::Struct(value), _)) => Ok(value.clone()),
+        Some((Handed::Other(message), _)) => Err(Why::Unserialised(message.clone())),
+    };
+    let mut environment = wasm.environment.values.clone();
+    let mut stood_in = Vec::new();
+    for name in &wasm.environment.of_host {
+        let value = std::env::var(name).unwrap_or_else(|_| {
+            stood_in.push(name.clone());
+            format!("stands-in-for-{name}-which-is-not-set-here")
+        });
+        environment.insert(name.clone(), value);
+    }
+    let around = Around {
+        name: Some(wasm.name.clone()),
+        vm_id: Some(wasm.vm_id().to_owned()),
+        environment,
+        capabilities: wasm.capabilities().map(|list| list.fields().iter().map(|(name, _)| name.clone()).collect()),
+    };
+    let scenario = Scenario {
+        plugin: wasm.root_id.clone(),
+        configuration: value(&wasm.configuration)?,
+        vm_configuration: value(&wasm.vm_configuration)?,
+        // Text travels as text all the same.
+        configuration_as: Encoding::Struct,
+        given,
+        around,
+        ..Scenario::default()
+    };
+    Ok((scenario, stood_in))
 }
 
 fn place(name: &str, metadata: Option<&Node>) -> Place {

@@ -1,25 +1,18 @@
-//! A YAML or JSON file whose every value knows where it stands, read as Envoy reads it:
+//! A YAML or JSON file whose every value knows where it stands.
 //!
-//! 1. In YAML a plain word may be a boolean (`off`), a number that fits 32 bits is one, and any other,
-//!    `1.5` too, is text.
-//! 2. In JSON things are what they look like.
-//! 3. Several documents may stand in one file. Aliases are followed; a file that unfolds to more than
-//!    four million values is refused.
+//! 1. `parse` reads it as Envoy does.
+//! 2. Where a list is wanted, anything else is a list of one. Of a key that stands twice the last counts.
+//! 3. A template that isn't YAML yet is no document, and no error.
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-use granit_parser::{Event, Parser, ScalarStyle, ScanError, Span};
+use anyhow::{Context, Result};
 
+use super::{embedded, parse::parse};
 use crate::bounded;
 
 /// Bytes of a file. The config dump of a large mesh has some ten million.
 const LARGEST: u64 = 256 << 20;
-const MOST_NODES: usize = 4_000_000;
-const DEEPEST: usize = 256;
 
 /// Counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,6 +43,8 @@ pub enum Value {
 pub struct Document {
     pub file: PathBuf,
     pub roots: Vec<Node>,
+    /// Where the file stops being YAML, if it is a template.
+    pub template: Option<Place>,
 }
 
 impl Document {
@@ -58,15 +53,23 @@ impl Document {
     pub fn read(file: &Path) -> Result<Self> {
         let bytes = bounded::read(file, LARGEST)?;
         let text = String::from_utf8(bytes).with_context(|| format!("{} is no UTF-8 text", file.display()))?;
-        let roots = parse(&text).with_context(|| format!("{} is no YAML", file.display()))?;
-        Ok(Self { file: file.into(), roots })
+        let text = text.trim_start_matches('\u{feff}');
+        match (parse(text), template(text)) {
+            (Ok(mut roots), _) => {
+                let within: Vec<Node> = roots.iter().flat_map(|root| embedded::roots(root, text)).collect();
+                roots.extend(within);
+                Ok(Self { file: file.into(), roots, template: None })
+            }
+            (Err(_), Some(place)) => Ok(Self { file: file.into(), roots: Vec::new(), template: Some(place) }),
+            (Err(error), None) => Err(error.context(format!("{} is no YAML", file.display()))),
+        }
     }
 }
 
 impl Node {
     /// The value of a field, by its name in snake case; protobuf's JSON may write it in camel case.
     pub fn get(&self, name: &str) -> Option<&Self> {
-        self.fields().iter().find(|(key, _)| is_named(key, name)).map(|(_, node)| node)
+        self.fields().iter().rev().find(|(key, _)| is_named(key, name)).map(|(_, node)| node)
     }
 
     /// The value at the end of a path of fields.
@@ -81,17 +84,31 @@ impl Node {
         }
     }
 
+    /// The elements of a list; what is no list is one of one.
     pub fn elements(&self) -> &[Self] {
         match &self.value {
             Value::List(elements) => elements,
-            _ => &[],
+            Value::Null => &[],
+            _ => std::slice::from_ref(self),
         }
+    }
+
+    pub fn is_list(&self) -> bool {
+        matches!(self.value, Value::List(_))
     }
 
     pub fn text(&self) -> Option<&str> {
         match &self.value {
             Value::Text(text) => Some(text),
             _ => None,
+        }
+    }
+
+    /// A plain value as text.
+    pub fn shown(&self) -> String {
+        match &self.value {
+            Value::Text(text) => text.clone(),
+            _ => self.to_json().to_string(),
         }
     }
 
@@ -102,6 +119,10 @@ impl Node {
 
     pub fn is_true(&self) -> bool {
         self.value == Value::Bool(true) || self.text() == Some("true")
+    }
+
+    pub fn is_false(&self) -> bool {
+        self.value == Value::Bool(false) || self.text() == Some("false")
     }
 
     /// Whether `@type` is a message of this name, whatever stands before it.
@@ -135,6 +156,13 @@ impl Node {
             }
         }
     }
+
+    /// How many values there are, this one with them.
+    pub fn size(&self) -> usize {
+        let mut size = 0;
+        self.walk(&mut |_| size += 1);
+        size
+    }
 }
 
 /// Whether a key is a field's name, in snake case or in the camel case of protobuf's JSON.
@@ -153,134 +181,17 @@ fn snake(camel: &str) -> String {
     out
 }
 
-/// # Errors
-/// What the parser says, with line and column.
-pub fn parse(text: &str) -> Result<Vec<Node>> {
-    let json = text.trim_start().starts_with(['{', '[']) && serde_json::from_str::<serde::de::IgnoredAny>(text).is_ok();
-    let mut reader = Reader { events: Parser::new_from_str(text), json, anchors: BTreeMap::new(), nodes: 0 };
-    let mut roots = Vec::new();
-    while let Some((event, span)) = reader.next()? {
-        match event {
-            Event::StreamStart | Event::StreamEnd | Event::DocumentStart(..) | Event::DocumentEnd => {}
-            event => roots.push(reader.node(event, span, 0)?),
-        }
-    }
-    Ok(roots)
-}
-
-struct Reader<I> {
-    events: I,
-    json: bool,
-    anchors: BTreeMap<usize, Node>,
-    nodes: usize,
-}
-
-impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
-    fn next(&mut self) -> Result<Option<(Event<'a>, Span)>> {
-        for event in self.events.by_ref() {
-            let (event, span) = event?;
-            if !matches!(event, Event::Comment(..)) {
-                return Ok(Some((event, span)));
-            }
-        }
-        Ok(None)
-    }
-
-    fn node(&mut self, event: Event<'a>, span: Span, depth: usize) -> Result<Node> {
-        let at = place(&span);
-        self.take(1)?;
-        if depth > DEEPEST {
-            bail!("line {}: nested deeper than {DEEPEST}", at.line);
-        }
-        let (value, anchor) = match event {
-            Event::Alias(anchor) => {
-                let target = self.anchors.get(&anchor).cloned().context("an alias without its anchor")?;
-                self.take(target.size())?;
-                return Ok(Node { at, ..target });
-            }
-            Event::Scalar(text, style, anchor, tag) => {
-                let plain = style == ScalarStyle::Plain && tag.is_none();
-                (if plain { self.plain(&text) } else { Value::Text(text.into_owned()) }, anchor)
-            }
-            Event::SequenceStart(_, anchor, _) => (Value::List(self.elements(depth)?), anchor),
-            Event::MappingStart(_, anchor, _) => (Value::Map(self.fields(depth)?), anchor),
-            other => bail!("line {}: {other:?} where a value should be", at.line),
-        };
-        let node = Node { value, at };
-        if anchor != 0 {
-            self.anchors.insert(anchor, node.clone());
-        }
-        Ok(node)
-    }
-
-    fn elements(&mut self, depth: usize) -> Result<Vec<Node>> {
-        let mut elements = Vec::new();
-        while let Some((event, span)) = self.next()? {
-            if matches!(event, Event::SequenceEnd) {
-                break;
-            }
-            elements.push(self.node(event, span, depth + 1)?);
-        }
-        Ok(elements)
-    }
-
-    fn fields(&mut self, depth: usize) -> Result<Vec<(String, Node)>> {
-        let mut fields = Vec::new();
-        while let Some((event, span)) = self.next()? {
-            if matches!(event, Event::MappingEnd) {
-                break;
-            }
-            let at = place(&span);
-            let key = match event {
-                Event::Scalar(text, ..) => text.into_owned(),
-                _ => bail!("line {}: a key that is no text", at.line),
-            };
-            let (event, span) = self.next()?.context("a key without its value")?;
-            let node = self.node(event, span, depth + 1)?;
-            fields.push((key, Node { at, ..node }));
-        }
-        Ok(fields)
-    }
-
-    fn take(&mut self, nodes: usize) -> Result<()> {
-        self.nodes = self.nodes.saturating_add(nodes);
-        if self.nodes > MOST_NODES {
-            bail!("it unfolds to more than {MOST_NODES} values");
-        }
-        Ok(())
-    }
-
-    fn plain(&self, text: &str) -> Value {
-        match text {
-            "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
-            "true" => return Value::Bool(true),
-            "false" => return Value::Bool(false),
-            _ => {}
-        }
-        if self.json {
-            return text.parse().map_or_else(|_| Value::Text(text.into()), Value::Number);
-        }
-        match text.to_ascii_lowercase().as_str() {
-            "y" | "yes" | "on" | "true" => Value::Bool(true),
-            "n" | "no" | "off" | "false" => Value::Bool(false),
-            _ => match text.parse::<i32>() {
-                Ok(number) => Value::Number(number.into()),
-                Err(_) => Value::Text(text.into()),
-            },
-        }
-    }
-}
-
-impl Node {
-    fn size(&self) -> usize {
-        let mut size = 0;
-        self.walk(&mut |_| size += 1);
-        size
-    }
-}
-
-fn place(span: &Span) -> Place {
-    Place { line: span.start.line(), column: span.start.col() + 1 }
+/// The first mark of a template (Jinja, Helm, ERB), outside of comments.
+fn template(text: &str) -> Option<Place> {
+    const MARKS: [&str; 3] = ["{{", "{%", "<%"];
+    text.lines().enumerate().find_map(|(line, text)| {
+        let column = MARKS.iter().filter_map(|mark| text.find(mark)).min()?;
+        let is_comment = text.trim_start().starts_with('#');
+        (!is_comment).then(|| Place {
+            line: line + 1,
+            column: text.get(..column).map_or(0, |before| before.chars().count()) + 1,
+        })
+    })
 }
 
 #[cfg(test)]
@@ -292,61 +203,30 @@ mod tests {
     }
 
     #[test]
-    fn every_value_knows_the_line_and_column_of_its_key() {
-        let root = one("a: 1\nb:\n  - c: x\n    d: {e: y}\n");
-        let element = &root.get("b").unwrap().elements()[0];
-        assert_eq!(root.get("a").unwrap().at, Place { line: 1, column: 1 });
-        assert_eq!(element.get("d").unwrap().at, Place { line: 4, column: 5 });
-        assert_eq!(element.at_path(&["d", "e"]).unwrap().at, Place { line: 4, column: 9 });
-    }
-
-    #[test]
-    fn yaml_becomes_what_envoys_loader_makes_of_it() {
-        let root = one("[off, 'off', 5, 1.5, 5000000000, ~, text]");
-        let values: Vec<&Value> = root.elements().iter().map(|node| &node.value).collect();
-        let text = |text: &str| Value::Text(text.into());
-        assert_eq!(
-            values,
-            [
-                &Value::Bool(false),
-                &text("off"),
-                &Value::Number(5.0),
-                &text("1.5"),
-                &text("5000000000"),
-                &Value::Null,
-                &text("text")
-            ]
-        );
-    }
-
-    #[test]
-    fn json_stays_what_it_is() {
-        let root = one("{\"a\": 1.5, \"b\": \"off\", \"c\": null}");
-        assert_eq!(root.to_json(), serde_json::json!({ "a": 1.5, "b": "off", "c": null }));
-    }
-
-    #[test]
     fn a_field_is_found_in_snake_case_and_in_camel_case() {
         let root = one("{vmConfig: {vm_id: a}}");
         assert_eq!(root.at_path(&["vm_config", "vm_id"]).and_then(Node::text), Some("a"));
     }
 
     #[test]
-    fn an_alias_is_the_value_of_its_anchor_and_a_bomb_of_them_is_refused() {
-        let root = one("a: &x {b: c}\nd: *x\n");
-        assert_eq!(root.at_path(&["d", "b"]).and_then(Node::text), Some("c"));
-        let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n".to_owned();
-        for level in 1..10 {
-            let aliases = vec![format!("*a{}", level - 1); 10].join(",");
-            bomb += &format!("a{level}: &a{level} [{aliases}]\n");
-        }
-        assert!(parse(&bomb).unwrap_err().to_string().contains("unfolds"));
-        assert!(parse(&"[".repeat(100_000)).is_err());
+    fn of_a_key_that_stands_twice_the_last_counts_and_one_thing_is_a_list_of_one() {
+        let root = one("a: 1\na: {b: c}\n");
+        assert_eq!(root.get("a").unwrap().elements()[0].text_of("b"), "c");
     }
 
     #[test]
-    fn what_is_no_yaml_says_where() {
-        let error = parse("a: [1\nb: 2").unwrap_err().to_string();
-        assert!(error.contains("line 2"), "{error}");
+    fn a_template_is_told_from_what_is_broken() {
+        let read = |text: &str| {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), text).unwrap();
+            Document::read(file.path()).map(|document| document.template)
+        };
+        assert_eq!(
+            read("a: 1\n{% for x in y %}\n- {{ x }}\n{% endfor %}\n").unwrap(),
+            Some(Place { line: 2, column: 1 })
+        );
+        assert_eq!(read("a: {{ .Values.port }}\n").unwrap(), Some(Place { line: 1, column: 4 }));
+        assert_eq!(read("a: '{{ .Values.port }}'\n").unwrap(), None);
+        assert!(read("# {{ a }}\na: [1\n").is_err());
     }
 }

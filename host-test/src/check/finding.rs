@@ -53,6 +53,7 @@ macro_rules! rules {
 }
 
 rules! {
+    TEMPLATE: Note "template" "The file is a template; what becomes of it can't be seen.",
     NOTHING_READ: Warning "nothing-read" "The file holds nothing that is looked at: no listener, route or wasm filter.",
     NOT_A_LIST: Error "not-a-list" "Envoy wants a list where something else stands.",
     MODULE_MISSING: Error "module-missing" "A filter names no module, or a file that isn't there.",
@@ -65,11 +66,14 @@ rules! {
     ROUTE_FALLS_BACK: Warning "route-falls-back" "A route names a policy that doesn't exist, and another takes its place.",
     ROUTE_UNPROTECTED: Warning "route-unprotected" "No policy is in force on a route.",
     ROUTES_ELSEWHERE: Note "routes-elsewhere" "The routes come from a server or a file that wasn't given.",
+    POLICY_UNKNOWN: Error "policy-unknown" "Metadata names a policy that the filter's configuration doesn't hold.",
+    FILTER_ELSEWHERE: Note "filter-elsewhere" "A filter's configuration comes from a server or a file that wasn't given.",
     NAMESPACE_NEAR: Error "namespace-near" "Metadata stands under a name that is nearly a filter's, and isn't read.",
     VM_ID_EMPTY: Warning "vm-id-empty" "Filters without a vm_id share their store with all others that have none.",
     VM_ID_SHARED: Warning "vm-id-shared" "Filters of different code share a store.",
     VM_KEY_AMBIGUOUS: Error "vm-key-ambiguous" "One VM is configured in two ways; the first that is loaded wins.",
-    FAIL_OPEN: Error "fail-open" "Traffic passes unfiltered once the module has failed.",
+    FAIL_OPEN: Error "fail-open" "Traffic passes unguarded once the module has failed.",
+    FAIL_OPEN_OTHER: Warning "fail-open-other" "Traffic passes unfiltered once a module has failed that isn't known to guard anything.",
     NO_RELOAD: Warning "no-reload" "After one trap the worker refuses every request until Envoy is restarted.",
     CAPABILITIES_MISSING: Warning "capabilities-missing" "The module may make any call.",
     CAPABILITIES_WIDE: Warning "capabilities-wide" "The module may make calls that it doesn't make.",
@@ -77,10 +81,13 @@ rules! {
     NOT_FIRST: Warning "not-first" "Replies of filters before security headers go out without them.",
     BEHIND_COMPRESSOR: Error "behind-compressor" "A filter that reads response bodies would see them compressed.",
     BODY_CHANGED_BEFORE_SIGNATURE: Error "body-changed-before-signature" "A body is changed before its signature is verified.",
+    BUFFER_LIMIT_LOW: Error "buffer-limit-low" "The proxy holds less of a body than a policy wants to.",
     HOLDS_BODY_BACK: Error "holds-body-back" "A filter that reads a body while it holds the head would wait for ever.",
     ROUTE_CACHE_CLEARED: Warning "route-cache-cleared" "A later filter may choose another route after a policy was chosen.",
     PATH_NOT_NORMALIZED: Warning "path-not-normalized" "One path can be spelt in several ways, and routes match on it.",
     CLIENT_ADDRESS_TRUSTED: Error "client-address-trusted" "The client's address is what the client says it is.",
     SECRET_INLINE: Warning "secret-inline" "A secret stands in the configuration, and so in every config dump.",
     FIELD_UNKNOWN: Error "field-unknown" "The version of Envoy doesn't know a field.",
+    FIELD_DEPRECATED: Warning "field-deprecated" "Envoy is about to remove a field.",
+    FIELDS_EXCLUDE: Error "fields-exclude" "Envoy takes one of two fields alone.",
 }

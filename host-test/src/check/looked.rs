@@ -1,8 +1,9 @@
 //! An edge whose modules were asked: what rules look at.
 
 use super::{
-    ask::{Asked, Modules, Silent},
+    ask::{Asked, Silent},
     edge::{Edge, HttpFilter},
+    modules::Modules,
 };
 use crate::build::inspect::Inspection;
 
@@ -52,7 +53,7 @@ impl<'a> Looked<'a> {
         let filters = edge.filters.iter().map(|filter| {
             let asked = filter.wasm.as_ref().map(|wasm| modules.ask(wasm, edge.file));
             let said = asked.as_ref().and_then(|asked| asked.as_ref().ok()?.filter.as_deref());
-            let names = filter.wasm.iter().flat_map(|wasm| [wasm.root_id.as_str(), wasm.name.as_str()]);
+            let names = filter.wasm.iter().flat_map(|wasm| [&*wasm.root_id, &*wasm.name, wasm.code.name()]);
             let role = said.into_iter().chain(names).find_map(Role::named);
             LookedFilter { filter, asked, role }
         });
@@ -64,7 +65,7 @@ impl LookedFilter<'_> {
     /// What its module imports and exports, where the module is at hand.
     pub fn inspection(&self) -> Option<&Inspection> {
         match self.asked.as_ref()? {
-            Ok(asked) => Some(&asked.inspection),
+            Ok(asked) => Some(asked.inspection()),
             Err(silent) => silent.inspection.as_ref(),
         }
     }

@@ -1,22 +1,29 @@
 //! `portcullis check`: what an Envoy configuration will do with its wasm filters, and what is dangerous
 //! in it, without Envoy.
 //!
-//! 1. [`document`] reads YAML and JSON with the place of every value.
-//! 2. [`edge`] and [`wasm`] find connection managers, filters and routes in whatever holds them.
-//! 3. [`ask`] loads each module with its very configuration and asks it, for each route, which policy
-//!    is in force.
+//! 1. [`document`] reads YAML and JSON with the place of every value; `parse` does it as Envoy does, `embedded`
+//!    for files within files.
+//! 2. [`edge`], [`virtual_host`] and [`wasm`] read connection managers, filters and routes in whatever
+//!    holds them; `search` finds them.
+//! 3. `modules` finds each module, and [`ask`] loads it with its very configuration and asks it, for each
+//!    route, which policy is in force.
 //! 4. `rules` look for what is dangerous; [`finding`] lists every rule there is.
 //! 5. `report` and `sarif` tell it.
 
 pub mod ask;
 pub mod document;
 pub mod edge;
+mod embedded;
 pub mod finding;
 mod looked;
+mod modules;
+mod parse;
 mod report;
 mod routes;
 mod rules;
 mod sarif;
+mod search;
+pub mod virtual_host;
 pub mod wasm;
 
 use std::{
@@ -27,10 +34,10 @@ use std::{
 use anyhow::{Result, bail};
 
 use self::{
-    ask::Modules,
     document::Document,
     finding::{Finding, Severity},
     looked::Looked,
+    modules::Modules,
     routes::Row,
 };
 use crate::envoy::versions;

@@ -6,7 +6,7 @@ use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 use serde_json::{Value, json};
 
 use super::{
-    ask::{Answer, Asked, Why},
+    ask::{Answer, Asked},
     finding::{Finding, Severity},
     looked::{Looked, LookedFilter},
     routes::Row,
@@ -72,11 +72,9 @@ fn modules(edge: &Looked<'_>) -> Table {
     ]);
     for looked in asked(edge) {
         let (takes, series, store) = match &looked.asked {
-            Some(Ok(Asked { series, store_bytes, .. })) => ("yes", series.to_string(), store_bytes.to_string()),
-            Some(Err(silent)) if matches!(silent.why, Why::Unseen(_) | Why::Unserialised(_)) => {
-                ("not tried", "?".into(), "?".into())
-            }
-            _ => ("no", "?".into(), "?".into()),
+            Some(Ok(asked)) => ("yes", asked.series.to_string(), asked.store_bytes.get().to_string()),
+            Some(Err(silent)) if silent.is_wrong() => ("no", "?".into(), "?".into()),
+            _ => ("not tried", "?".into(), "?".into()),
         };
         table.add_row([looked.filter.shown().to_owned(), takes.to_owned(), series, store]);
     }
@@ -102,6 +100,7 @@ pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) 
             let answers = asked(edge).zip(&row.answers).map(|(looked, answer)| {
                 json!({
                     "filter": looked.filter.shown(),
+                    "off": answer.as_ref().map(|answer| answer.off),
                     "policy": answer.as_ref().map(|answer| &answer.policy),
                     "mode": answer.as_ref().map(|answer| &answer.mode),
                     "reason": answer.as_ref().map(|answer| &answer.reason),
@@ -111,7 +110,20 @@ pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) 
             });
             json!({ "virtual_host": row.host, "route": row.route, "filters": answers.collect::<Vec<_>>() })
         });
-        json!({ "name": edge.edge.name, "file": edge.edge.file, "routes": routes.collect::<Vec<_>>() })
+        let filters = asked(edge).map(|looked| {
+            let asked = looked.asked.as_ref().and_then(|asked| asked.as_ref().ok());
+            json!({
+                "filter": looked.filter.shown(),
+                "takes_configuration": asked.is_some(),
+                "sha256": asked.map(Asked::sha256),
+                "metric_series": asked.map(|asked| asked.series),
+                "store_bytes": asked.map(|asked| asked.store_bytes.get()),
+            })
+        });
+        json!({
+            "name": edge.edge.name, "file": edge.edge.file,
+            "filters": filters.collect::<Vec<_>>(), "routes": routes.collect::<Vec<_>>(),
+        })
     });
     let findings = findings.iter().map(|Finding { rule, file, at, what, remedy }| {
         json!({

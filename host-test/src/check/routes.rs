@@ -31,7 +31,14 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
                     answers.push(None);
                     continue;
                 };
-                let answer = asked.route(host, route);
+                if host.has_off(route, filter.filter.node) {
+                    answers.push(Some(Answer { off: true, ..Answer::default() }));
+                    continue;
+                }
+                let Some(answer) = asked.route(host, route) else {
+                    answers.push(None);
+                    continue;
+                };
                 let name = filter.filter.shown();
                 let node = route.metadata.or(host.metadata).unwrap_or(route.node);
                 let told = answer.log.iter().find_map(|line| line.get(line.find("metadata ")?..)).unwrap_or_default();
@@ -90,6 +97,7 @@ impl Answer {
             (policy, mode) => format!("{policy} ({mode})"),
         };
         match (&self.trap, &self.refused_with) {
+            _ if self.off => "off".into(),
             (Some(_), _) => "traps".into(),
             (None, Some(status)) => format!("{policy}, answers {status}"),
             (None, None) => policy,

@@ -1,6 +1,8 @@
 //! What a configuration says of one wasm filter, whoever wrote it: Envoy's own message, Istio's
 //! WasmPlugin, Envoy Gateway's EnvoyExtensionPolicy.
 
+use std::collections::BTreeMap;
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use super::document::{Node, Value};
@@ -8,6 +10,9 @@ use super::document::{Node, Value};
 #[derive(Clone, Debug)]
 pub struct Wasm<'a> {
     pub dialect: Dialect,
+    pub kind: Kind,
+    /// Whether it is compiled into the proxy, and no module.
+    pub native: bool,
     /// The message itself.
     pub node: &'a Node,
     pub name: String,
@@ -15,6 +20,9 @@ pub struct Wasm<'a> {
     pub code: Code<'a>,
     /// The configuration as it reaches the filter, and where it stands.
     pub configuration: Option<(Handed, &'a Node)>,
+    /// `vm_config.configuration`, likewise.
+    pub vm_configuration: Option<(Handed, &'a Node)>,
+    pub environment: Environment,
     pub failure: Failure,
     /// Whether a held head leaves body callbacks running.
     pub holds_head_alone: bool,
@@ -28,6 +36,23 @@ pub enum Dialect {
     Istio,
     /// `EnvoyExtensionPolicy`.
     EnvoyGateway,
+}
+
+/// What it filters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Http,
+    Network,
+    /// Nothing; it has a root context alone.
+    Service,
+}
+
+/// The variables that it is given.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    pub values: BTreeMap<String, String>,
+    /// Those that the proxy itself has.
+    pub of_host: Vec<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -55,9 +80,18 @@ pub enum Failure {
     Reload,
 }
 
+/// Those that run modules; any other, as `envoy.wasm.runtime.null`, runs what is linked into the proxy.
+const RUNTIMES: [&str; 4] =
+    ["envoy.wasm.runtime.v8", "envoy.wasm.runtime.wamr", "envoy.wasm.runtime.wasmtime", "envoy.wasm.runtime.wavm"];
+
 impl<'a> Wasm<'a> {
-    /// From an `envoy.extensions.wasm.v3.PluginConfig`.
-    pub fn of_envoy(node: &'a Node) -> Self {
+    /// From an `envoy.extensions.wasm.v3.PluginConfig` in a message of this full name.
+    pub fn of_envoy(node: &'a Node, message: &str) -> Self {
+        let kind = match message {
+            _ if message.contains(".filters.network.") => Kind::Network,
+            _ if message.contains(".filters.http.") => Kind::Http,
+            _ => Kind::Service,
+        };
         let code = node.at_path(&["vm_config", "code"]);
         let failure = match node.text_of("failure_policy") {
             "FAIL_OPEN" => Failure::Open,
@@ -67,11 +101,21 @@ impl<'a> Wasm<'a> {
         };
         Self {
             dialect: Dialect::Envoy,
+            kind,
+            native: node
+                .at_path(&["vm_config", "runtime"])
+                .and_then(Node::text)
+                .is_some_and(|runtime| !runtime.is_empty() && !RUNTIMES.contains(&runtime)),
             node,
             name: node.text_of("name").to_owned(),
             root_id: node.text_of("root_id").to_owned(),
             code: code.map_or(Code::Missing, Code::of_envoy),
             configuration: node.get("configuration").map(|node| (Handed::of_any(node), node)),
+            vm_configuration: node.at_path(&["vm_config", "configuration"]).map(|node| (Handed::of_any(node), node)),
+            environment: node
+                .at_path(&["vm_config", "environment_variables"])
+                .map(Environment::of_envoy)
+                .unwrap_or_default(),
             failure,
             holds_head_alone: node.get("allow_on_headers_stop_iteration").is_some_and(Node::is_true),
         }
@@ -87,11 +131,15 @@ impl<'a> Wasm<'a> {
         };
         Some(Self {
             dialect: Dialect::Istio,
+            kind: if spec.text_of("type") == "NETWORK" { Kind::Network } else { Kind::Http },
+            native: false,
             node: spec,
             name: resource.at_path(&["metadata", "name"]).and_then(Node::text).unwrap_or_default().to_owned(),
             root_id: spec.text_of("plugin_name").to_owned(),
             code: Code::of_address(spec.get("url"), spec.text_of("sha256")),
             configuration: spec.get("plugin_config").map(|node| (Handed::Text(node.to_json().to_string()), node)),
+            vm_configuration: None,
+            environment: spec.at_path(&["vm_config", "env"]).map(Environment::of_istio).unwrap_or_default(),
             failure,
             holds_head_alone: false,
         })
@@ -106,11 +154,18 @@ impl<'a> Wasm<'a> {
             let root_id = node.fields().iter().find(|(key, _)| key.eq_ignore_ascii_case("rootid"));
             Self {
                 dialect: Dialect::EnvoyGateway,
+                kind: Kind::Http,
+                native: false,
                 node,
                 name: node.text_of("name").to_owned(),
                 root_id: root_id.and_then(|(_, node)| node.text()).unwrap_or_default().to_owned(),
                 code: Code::of_address(address, http.map_or("", |http| http.text_of("sha256"))),
                 configuration: node.get("config").map(|node| (Handed::Text(node.to_json().to_string()), node)),
+                vm_configuration: None,
+                environment: Environment {
+                    of_host: node.at_path(&["env", "host_keys"]).map(texts).unwrap_or_default(),
+                    ..Environment::default()
+                },
                 failure: if node.get("fail_open").is_some_and(Node::is_true) { Failure::Open } else { Failure::Closed },
                 holds_head_alone: false,
             }
@@ -143,6 +198,13 @@ impl<'a> Wasm<'a> {
 }
 
 impl<'a> Code<'a> {
+    /// The module's own name, without folder, tag and ending; empty where it has none.
+    pub fn name(&self) -> &str {
+        let (Self::File(address, _) | Self::Remote(address, ..)) = self else { return "" };
+        let last = address.rsplit('/').next().unwrap_or_default();
+        last.split([':', '@', '.', '?']).next().unwrap_or_default()
+    }
+
     fn of_envoy(node: &'a Node) -> Self {
         if let Some(local) = node.get("local") {
             if let Some(file) = local.get("filename") {
@@ -155,7 +217,10 @@ impl<'a> Code<'a> {
             if let Some(inline) = local.get("inline_string") {
                 return Self::Inline(inline.text().unwrap_or_default().as_bytes().to_vec(), inline);
             }
-            return Self::Missing;
+            return match local.get("environment_variable").and_then(|node| Some((node.text()?, node))) {
+                Some((name, node)) => Self::Remote(format!("the environment variable {name}"), String::new(), node),
+                None => Self::Missing,
+            };
         }
         let remote = node.get("remote");
         let address = remote.and_then(|remote| remote.at_path(&["http_uri", "uri"]));
@@ -173,6 +238,34 @@ impl<'a> Code<'a> {
     }
 }
 
+fn texts(list: &Node) -> Vec<String> {
+    list.elements().iter().filter_map(Node::text).map(str::to_owned).collect()
+}
+
+impl Environment {
+    fn of_envoy(node: &Node) -> Self {
+        let values = node.get("key_values").map(Node::fields).unwrap_or_default();
+        let of = |(name, node): &(String, Node)| (name.clone(), node.shown());
+        Self {
+            values: values.iter().map(of).collect(),
+            of_host: node.get("host_env_keys").map(texts).unwrap_or_default(),
+        }
+    }
+
+    fn of_istio(list: &Node) -> Self {
+        let mut environment = Self::default();
+        for variable in list.elements() {
+            let name = variable.text_of("name").to_owned();
+            if variable.text_of("value_from") == "HOST" {
+                environment.of_host.push(name);
+            } else {
+                environment.values.insert(name, variable.text_of("value").to_owned());
+            }
+        }
+        environment
+    }
+}
+
 impl Handed {
     /// From a `google.protobuf.Any`.
     fn of_any(node: &Node) -> Self {
@@ -187,6 +280,8 @@ impl Handed {
                 Self::Struct(value.map_or(serde_json::Value::Null, Node::to_json))
             }
             None if node.is_a("Struct") || node.is_a("StringValue") => Self::Text(String::new()),
+            // Nothing at all, not even a type.
+            None if matches!(&node.value, Value::Map(fields) if fields.is_empty()) => Self::Text(String::new()),
             _ => Self::Other(node.text_of("@type").rsplit(['/', '.']).next().unwrap_or_default().to_owned()),
         }
     }

@@ -1,6 +1,7 @@
 //! A scenario: a configuration, what is given around the filter, steps, and what must be seen.
 //! One YAML file, many hosts. `schema.json` beside this crate's manifest describes the format.
 
+pub mod around;
 pub mod bytes;
 pub mod callout;
 pub mod expect;
@@ -27,6 +28,7 @@ use serde_json::{Map, Value};
 use crate::envoy::versions;
 
 pub use self::{
+    around::Around,
     bytes::Bytes,
     callout::{CalloutAnswer, Trouble},
     expect::{Expect, ExpectMessage, ExpectUpstream, HeaderExpectation},
@@ -97,6 +99,9 @@ pub struct Scenario {
     /// Where the scenario was read.
     #[serde(skip)]
     pub file: PathBuf,
+    /// What stands around the filter under test, where it comes from a bootstrap.
+    #[serde(skip)]
+    pub around: Around,
 }
 
 /// A range of minor versions of Envoy, both ends in it.

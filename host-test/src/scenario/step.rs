@@ -135,6 +135,30 @@ impl Step {
     }
 }
 
+impl Default for Step {
+    fn default() -> Self {
+        Self {
+            name: None,
+            stream: None,
+            worker: one(),
+            meanwhile: Vec::new(),
+            faults: Vec::new(),
+            pass: None,
+            update: None,
+            request: None,
+            send: None,
+            response: None,
+            responses: Vec::new(),
+            respond: None,
+            reset: None,
+            reply: None,
+            every_split: false,
+            times: one(),
+            expect: Expect::default(),
+        }
+    }
+}
+
 fn one() -> u32 {
     1
 }

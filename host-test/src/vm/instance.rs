@@ -110,6 +110,9 @@ impl Instance {
         callback: &str,
         arguments: P,
     ) -> Result<Option<R>, Trap> {
+        if callback.starts_with("proxy_") && !self.allows(context, callback) {
+            return Ok(None);
+        }
         // Its signature was checked when the module was loaded.
         let Ok(function) = self.instance.get_typed_func::<P, R>(&mut self.store, callback) else { return Ok(None) };
         let trap = |message| Trap { callback: callback.to_owned(), message };
@@ -150,6 +153,12 @@ impl Instance {
         let guest = self.limits.trace.then(|| self.store.data())?;
         let exchange = guest.world.borrow().exchanges.get(&(guest.vm, id)).cloned()?;
         exchange.borrow().half(side).body.clone()
+    }
+
+    /// Whether the capability list has a callback; one that it hasn't is never made, without a word.
+    fn allows(&self, context: u32, callback: &str) -> bool {
+        let guest = self.store.data();
+        guest.roots.get(&guest.root_of(context)).unwrap_or(&guest.plugin).allows(callback)
     }
 
     /// What a callback left to be told once it has returned.

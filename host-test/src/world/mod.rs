@@ -110,6 +110,7 @@ impl World {
             plugin: scenario.plugin.clone(),
             faults: Faults::of(&scenario.faults),
             under_test: scenario.place(),
+            environment: scenario.around.environment.clone(),
             ..Self::default()
         };
         world.told_time_stands();

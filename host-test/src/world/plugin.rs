@@ -1,14 +1,16 @@
 //! What is one filter's own in a chain: everything else of the world is shared by all.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use serde_json::Value;
 
 use super::protobuf;
-use crate::scenario::{Encoding, Filter, Scenario, Update, filter};
+use crate::scenario::{Around, Encoding, Filter, Scenario, Update, filter};
 
 #[derive(Clone, Debug, Default)]
 pub struct Plugin {
+    /// Its name in the configuration; none in a scenario.
+    pub name: String,
     pub root_id: String,
     pub vm_id: String,
     /// Whether it is the filter that the scenario is about.
@@ -17,6 +19,8 @@ pub struct Plugin {
     pub configuration: Vec<u8>,
     /// The bytes of `vm_config.configuration`.
     pub vm_configuration: Vec<u8>,
+    /// The calls and callbacks that it is limited to, if it is.
+    pub capabilities: Option<BTreeSet<String>>,
 }
 
 /// The `vm_id` of the filter at a place of the chain.
@@ -28,7 +32,26 @@ impl Plugin {
     /// The filters of a scenario, in the order in which a request meets them.
     pub fn chain(scenario: &Scenario) -> Vec<Rc<Self>> {
         let filters = scenario.chain().into_iter().zip(scenario.places());
-        filters.map(|(filter, place)| Rc::new(Self::of(&filter, &place))).collect()
+        let of = |filter: &Filter, place: &str| {
+            let plugin = Self::of(filter, place);
+            if plugin.under_test { plugin.within(&scenario.around) } else { plugin }
+        };
+        filters.map(|(filter, place)| Rc::new(of(&filter, &place))).collect()
+    }
+
+    /// The same in a bootstrap's own surroundings.
+    fn within(self, around: &Around) -> Self {
+        Self {
+            name: around.name.clone().unwrap_or(self.name),
+            vm_id: around.vm_id.clone().unwrap_or(self.vm_id),
+            capabilities: around.capabilities.clone(),
+            ..self
+        }
+    }
+
+    /// Whether a call may be made, or a callback is made.
+    pub fn allows(&self, name: &str) -> bool {
+        self.capabilities.as_ref().is_none_or(|allowed| allowed.contains(name))
     }
 
     fn of(filter: &Filter, place: &str) -> Self {
@@ -39,6 +62,7 @@ impl Plugin {
             under_test: place.is_empty(),
             configuration: bytes(&filter.configuration),
             vm_configuration: bytes(&filter.vm_configuration),
+            ..Self::default()
         }
     }
 

@@ -50,7 +50,8 @@ impl World {
     /// What the first part of a path stands for.
     pub fn attribute(&self, plugin: &Plugin, exchange: Option<&Exchange>, name: &[u8]) -> Option<Value> {
         match name {
-            b"plugin_name" => return Some(Value::text("portcullis")),
+            b"plugin_name" if plugin.name.is_empty() => return Some(Value::text("portcullis")),
+            b"plugin_name" => return Some(Value::text(&*plugin.name)),
             b"plugin_root_id" => return Some(Value::text(&*plugin.root_id)),
             b"plugin_vm_id" => return Some(Value::text(&*plugin.vm_id)),
             _ => {}

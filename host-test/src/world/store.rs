@@ -20,6 +20,11 @@ impl Store {
         self.entries.get(&(vm_id.to_owned(), key.to_vec())).map(|(value, cas)| (value.as_slice(), *cas))
     }
 
+    /// How often anything was written: the last number that was given.
+    pub fn written(&self) -> u32 {
+        self.last
+    }
+
     /// Bytes of all keys and values.
     pub fn bytes(&self) -> usize {
         self.entries.iter().map(|((_, key), (value, _))| key.len() + value.len()).sum()

@@ -1,17 +1,16 @@
-//! The order of filters, and what those around ours do to what ours read.
+//! The order of filters: whose replies pass ours, and who changes the route behind them.
 
 use crate::check::{
     document::Node,
     edge::HttpFilter,
     finding::{self, Finding},
     looked::{Looked, LookedFilter, Role},
-    wasm::Dialect,
+    wasm::Kind,
 };
 
 /// Filters that answer in the upstream's place in an ordinary configuration; what they answer passes
 /// the filters before them and no others.
 const REPLIERS: &[&str] = &[
-    "Wasm",
     "JwtAuthentication",
     "ExtAuthz",
     "ExternalProcessor",
@@ -34,28 +33,12 @@ const REPLIERS: &[&str] = &[
     "CacheConfig",
 ];
 
-/// Filters that change bodies.
-const BODY_CHANGERS: &[&str] = &[
-    "Decompressor",
-    "GrpcJsonTranscoder",
-    "GrpcJsonReverseTranscoder",
-    "ConnectGrpcBridge",
-    "FilterConfig",
-    "ProtoApiScrubber",
-];
-
 pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
     for (place, looked) in edge.filters.iter().enumerate() {
         let before = edge.filters.get(..place).unwrap_or_default();
         let behind = edge.filters.get(place + 1..).unwrap_or_default();
-        match looked.role {
-            Some(Role::SecurityHeaders) => not_first(edge, looked, before, findings),
-            Some(Role::HmacValidation) => {
-                body_changed(edge, looked, before, findings);
-                holds_back(edge, looked, findings);
-            }
-            Some(Role::Redaction) => behind_compressor(edge, looked, behind, findings),
-            _ => {}
+        if looked.role == Some(Role::SecurityHeaders) {
+            not_first(edge, looked, before, findings);
         }
         if looked.role.is_some() {
             route_cache(edge, looked, behind, findings);
@@ -63,9 +46,16 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
+fn replies(filter: &HttpFilter<'_>) -> bool {
+    match &filter.wasm {
+        Some(wasm) => wasm.kind == Kind::Http,
+        None => REPLIERS.contains(&filter.kind()),
+    }
+}
+
 fn not_first(edge: &Looked<'_>, looked: &LookedFilter<'_>, before: &[LookedFilter<'_>], findings: &mut Vec<Finding>) {
     let others = before.iter().filter(|other| other.role != looked.role);
-    let repliers = others.filter(|other| REPLIERS.contains(&other.filter.kind.as_str()));
+    let repliers = others.filter(|other| replies(other.filter));
     let repliers: Vec<&str> = repliers.map(|other| other.filter.shown()).collect();
     if !repliers.is_empty() {
         findings.push(Finding::new(
@@ -74,70 +64,6 @@ fn not_first(edge: &Looked<'_>, looked: &LookedFilter<'_>, before: &[LookedFilte
             looked.filter.node,
             format!("{}: replies of {} go out without its headers", looked.filter.shown(), repliers.join(" and ")),
             "move it to the front of http_filters",
-        ));
-    }
-}
-
-fn body_changed(
-    edge: &Looked<'_>,
-    looked: &LookedFilter<'_>,
-    before: &[LookedFilter<'_>],
-    findings: &mut Vec<Finding>,
-) {
-    for other in before {
-        let changes = BODY_CHANGERS.contains(&other.filter.kind.as_str()) || other.role == Some(Role::Redaction);
-        if changes {
-            findings.push(Finding::new(
-                &finding::BODY_CHANGED_BEFORE_SIGNATURE,
-                edge.edge.file,
-                looked.filter.node,
-                format!(
-                    "{}: {} changes the body before its signature is verified",
-                    looked.filter.shown(),
-                    other.filter.shown()
-                ),
-                format!("move {} behind it", other.filter.shown()),
-            ));
-        }
-    }
-}
-
-fn holds_back(edge: &Looked<'_>, looked: &LookedFilter<'_>, findings: &mut Vec<Finding>) {
-    let Some(wasm) = looked.filter.wasm.as_ref().filter(|wasm| !wasm.holds_head_alone) else { return };
-    let (why, remedy) = match wasm.dialect {
-        Dialect::Envoy => ("without allow_on_headers_stop_iteration", "set allow_on_headers_stop_iteration: true"),
-        Dialect::Istio => ("a WasmPlugin can't set allow_on_headers_stop_iteration", "use an EnvoyFilter"),
-        Dialect::EnvoyGateway => {
-            ("an EnvoyExtensionPolicy can't set allow_on_headers_stop_iteration", "use an EnvoyPatchPolicy")
-        }
-    };
-    findings.push(Finding::new(
-        &finding::HOLDS_BODY_BACK,
-        edge.edge.file,
-        wasm.node,
-        format!("{}: {why}, a request whose body is verified hangs until it times out", looked.filter.shown()),
-        remedy,
-    ));
-}
-
-fn behind_compressor(
-    edge: &Looked<'_>,
-    looked: &LookedFilter<'_>,
-    behind: &[LookedFilter<'_>],
-    findings: &mut Vec<Finding>,
-) {
-    // A response meets the filters from the last to the first.
-    for other in behind.iter().filter(|other| other.filter.kind == "Compressor") {
-        findings.push(Finding::new(
-            &finding::BEHIND_COMPRESSOR,
-            edge.edge.file,
-            looked.filter.node,
-            format!(
-                "{}: {} has compressed the response before it is read",
-                looked.filter.shown(),
-                other.filter.shown()
-            ),
-            format!("move {} before it", other.filter.shown()),
         ));
     }
 }
@@ -165,6 +91,10 @@ fn route_cache(edge: &Looked<'_>, looked: &LookedFilter<'_>, behind: &[LookedFil
 /// Where a filter says that it clears the route cache.
 fn clears_route_cache<'a>(filter: &HttpFilter<'a>) -> Option<&'a Node> {
     let settings = filter.settings?;
+    if filter.kind() == "GrpcJsonTranscoder" && !settings.get("match_incoming_request_route").is_some_and(Node::is_true)
+    {
+        return Some(settings);
+    }
     let mut found = None;
     settings.walk(&mut |node| {
         let clears = ["clear_route_cache", "route_cache_action"].iter().find_map(|name| node.get(name));

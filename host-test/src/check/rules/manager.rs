@@ -1,9 +1,9 @@
 //! The connection manager: what it makes of paths and of the client's address.
 
 use crate::check::{
-    document::Node,
+    document::{Node, Value},
     finding::{self, Finding},
-    looked::{Looked, Role},
+    looked::{Looked, LookedFilter, Role},
 };
 
 pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
@@ -31,7 +31,7 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
             ));
         }
     }
-    let limits = ours.iter().find(|looked| looked.role == Some(Role::RateLimit));
+    let limits = ours.iter().find(|looked| looked.role == Some(Role::RateLimit) && counts_addresses(looked));
     if let Some(looked) = limits {
         let remote = manager.get("use_remote_address").is_some_and(Node::is_true);
         let detection = manager.get("original_ip_detection_extensions").is_some();
@@ -48,4 +48,23 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
             ));
         }
     }
+}
+
+/// Whether a limit is counted by the client's address: `address` as a key's name, or as its kind.
+fn counts_addresses(looked: &LookedFilter<'_>) -> bool {
+    const NAMES: [&str; 4] = ["address", "client_address", "remote_address", "source_address"];
+    let configuration = looked.filter.wasm.as_ref().and_then(|wasm| wasm.configuration.as_ref());
+    let mut found = false;
+    if let Some((_, configuration)) = configuration {
+        configuration.walk(&mut |node| {
+            let keys = node.fields().iter().filter(|(name, _)| ["key", "keys"].contains(&name.as_str()));
+            keys.for_each(|(_, key)| {
+                key.walk(&mut |node| {
+                    let named = node.fields().iter().any(|(name, _)| NAMES.contains(&name.as_str()));
+                    found |= named || matches!(&node.value, Value::Text(text) if NAMES.contains(&text.as_str()));
+                });
+            });
+        });
+    }
+    found
 }

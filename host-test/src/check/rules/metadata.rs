@@ -3,7 +3,7 @@
 use crate::check::{
     document::Node,
     finding::{self, Finding},
-    looked::{Looked, Role},
+    looked::{Looked, LookedFilter, Role},
 };
 
 const PREFIX: &str = "portcullis.";
@@ -12,18 +12,31 @@ const PREFIX: &str = "portcullis.";
 const TYPED: &str = "typed_filter_metadata";
 
 pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
-    if let Some(rds) = edge.edge.routes_elsewhere {
+    if let Some(rds) = edge.edge.routes_elsewhere.filter(|_| edge.filters.iter().any(|looked| looked.asked.is_some())) {
         findings.push(Finding::new(
             &finding::ROUTES_ELSEWHERE,
             edge.edge.file,
             rds,
-            format!("the routes `{}` stand in no file that was given", rds.text_of("route_config_name")),
+            match rds.text_of("route_config_name") {
+                "" => "the routes, or some of them, stand in no file that was given".to_owned(),
+                name => format!("the routes `{name}` stand in no file that was given"),
+            },
             "name that file too, or a config dump of the running proxy",
+        ));
+    }
+    for looked in edge.filters.iter().filter(|looked| looked.filter.is_elsewhere) {
+        findings.push(Finding::new(
+            &finding::FILTER_ELSEWHERE,
+            edge.edge.file,
+            looked.filter.node,
+            format!("{}: its configuration stands in no file that was given", looked.filter.shown()),
+            "name that file too, or a whole config dump of the running proxy",
         ));
     }
     if !edge.filters.iter().any(|looked| looked.role.is_some()) {
         return;
     }
+    edge.filters.iter().for_each(|looked| unknown(edge, looked, findings));
     for host in &edge.edge.hosts {
         let metadata = host.metadata.into_iter().chain(host.routes.iter().filter_map(|route| route.metadata));
         for metadata in metadata {
@@ -48,6 +61,35 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
                         "put it under filter_metadata",
                     ));
                 }
+            }
+        }
+    }
+}
+
+/// Policies that no module can be asked for, because it isn't here: their names stand in its configuration.
+fn unknown(edge: &Looked<'_>, looked: &LookedFilter<'_>, findings: &mut Vec<Finding>) {
+    let (Some(role), Some(Err(_)), Some(wasm)) = (looked.role, &looked.asked, &looked.filter.wasm) else { return };
+    let policies = wasm.configuration.as_ref().and_then(|(_, node)| node.at_path(&["value", "policies"]));
+    let Some(policies) = policies.map(Node::fields).filter(|policies| !policies.is_empty()) else { return };
+    let namespace = format!("{PREFIX}{}", role.name());
+    for host in &edge.edge.hosts {
+        for metadata in host.metadata.into_iter().chain(host.routes.iter().filter_map(|route| route.metadata)) {
+            let ours = metadata.get("filter_metadata").map(Node::fields).unwrap_or_default();
+            let ours = ours.iter().find(|(name, _)| *name == namespace);
+            let Some((node, named)) =
+                ours.and_then(|(_, node)| node.get("policy")).and_then(|node| Some((node, node.text()?)))
+            else {
+                continue;
+            };
+            if !policies.iter().any(|(name, _)| name == named) {
+                let known = policies.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+                findings.push(Finding::new(
+                    &finding::POLICY_UNKNOWN,
+                    host.file,
+                    node,
+                    format!("{}: no policy is called `{named}`", looked.filter.shown()),
+                    format!("name one of {known}"),
+                ));
             }
         }
     }

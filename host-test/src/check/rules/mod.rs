@@ -1,5 +1,6 @@
 //! What is looked for, by where it is looked for.
 
+mod bodies;
 mod chain;
 mod manager;
 mod metadata;
@@ -19,6 +20,7 @@ pub fn findings(documents: &[Document], edges: &[Looked<'_>], envoy: u32) -> Vec
         module::look(edge, &mut findings);
         vm::look(edge, &mut findings);
         chain::look(edge, &mut findings);
+        bodies::look(edge, &mut findings);
         manager::look(edge, &mut findings);
         metadata::look(edge, &mut findings);
         secrets::look(edge, &mut findings);

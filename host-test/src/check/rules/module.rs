@@ -32,6 +32,14 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
                 format!("{shown}: {address} is fetched by the proxy, so the module wasn't tried"),
                 "put a copy of it into a folder and name that with --modules",
             ),
+            Why::Other => continue,
+            Why::Untried(reason) => Finding::new(
+                &finding::MODULE_UNSEEN,
+                file,
+                code,
+                format!("{shown}: the module can't be tried here: {}", reason.lines().last().unwrap_or_default()),
+                "try it in Envoy: envoy --mode validate",
+            ),
             Why::Refused(reason) => Finding::new(
                 &finding::MODULE_REFUSED,
                 file,
@@ -45,6 +53,13 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
                 wasm.configuration.as_ref().map_or(wasm.node, |(_, node)| node),
                 format!("{shown}: a configuration of type `{message}` can't be handed over here, so it wasn't tried"),
                 "use google.protobuf.Struct or google.protobuf.StringValue",
+            ),
+            Why::Unequipped(reason, variables) => Finding::new(
+                &finding::CONFIGURATION_UNSEEN,
+                file,
+                place(wasm, reason),
+                format!("{shown}: {}, but {} isn't set here", first_line(reason), variables.join(" and ")),
+                "set what the proxy has in its environment, and check again",
             ),
             Why::Unconfigured(reason) => Finding::new(
                 &finding::CONFIGURATION_REFUSED,

@@ -6,16 +6,38 @@ use crate::check::{
     document::Node,
     finding::{self, Finding},
     looked::{Looked, LookedFilter, Role},
-    wasm::{Dialect, Failure, Wasm},
+    wasm::{Dialect, Failure, Kind, Wasm},
 };
+
+/// Words in the names of filters that let some requests pass and others not.
+const GUARDS: &[&str] = &[
+    "acl",
+    "auth",
+    "authn",
+    "authz",
+    "guard",
+    "hmac",
+    "jwt",
+    "key",
+    "oauth",
+    "oidc",
+    "opa",
+    "rbac",
+    "saml",
+    "signature",
+    "token",
+    "waf",
+];
 
 pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
     for looked in &edge.filters {
         let Some(wasm) = &looked.filter.wasm else { continue };
-        failure(edge, looked, wasm, findings);
+        if wasm.kind == Kind::Http {
+            failure(edge, looked, wasm, findings);
+        }
         if wasm.dialect == Dialect::Envoy {
             capabilities(edge, looked, wasm, findings);
-            if wasm.vm_id().is_empty() {
+            if wasm.vm_id().is_empty() && !wasm.native {
                 findings.push(Finding::new(
                     &finding::VM_ID_EMPTY,
                     edge.edge.file,
@@ -42,7 +64,7 @@ fn failure(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findin
     };
     match wasm.failure {
         Failure::Open => findings.push(Finding::new(
-            &finding::FAIL_OPEN,
+            if guards(looked, wasm) { &finding::FAIL_OPEN } else { &finding::FAIL_OPEN_OTHER },
             edge.edge.file,
             node,
             match looked.role {
@@ -52,7 +74,7 @@ fn failure(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findin
             remedy,
         )),
         // Envoy Gateway knows no reload.
-        Failure::Closed if wasm.dialect != Dialect::EnvoyGateway => findings.push(Finding::new(
+        Failure::Closed if wasm.dialect != Dialect::EnvoyGateway && !wasm.native => findings.push(Finding::new(
             &finding::NO_RELOAD,
             edge.edge.file,
             node,
@@ -63,9 +85,19 @@ fn failure(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findin
     }
 }
 
+/// Whether traffic would be unguarded without it.
+fn guards(looked: &LookedFilter<'_>, wasm: &Wasm<'_>) -> bool {
+    let names = [looked.filter.name, wasm.name.as_str(), wasm.root_id.as_str()];
+    let mut words = names.iter().flat_map(|name| name.split(|letter: char| !letter.is_alphanumeric()));
+    looked.role.is_some() || words.any(|word| GUARDS.iter().any(|guard| word.eq_ignore_ascii_case(guard)))
+}
+
 fn capabilities(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findings: &mut Vec<Finding>) {
     let shown = looked.filter.shown();
     let file = edge.edge.file;
+    if wasm.native {
+        return;
+    }
     let Some(list) = wasm.capabilities() else {
         findings.push(Finding::new(
             &finding::CAPABILITIES_MISSING,
@@ -157,7 +189,7 @@ pub fn compare(edges: &[Looked<'_>], findings: &mut Vec<Finding>) {
 /// The module's hash, or what stands under `code` where it isn't at hand.
 fn code(looked: &LookedFilter<'_>) -> String {
     match &looked.asked {
-        Some(Ok(asked)) => asked.sha256.clone(),
+        Some(Ok(asked)) => asked.sha256().to_owned(),
         _ => text(looked.filter.wasm.as_ref().and_then(|wasm| wasm.vm()?.get("code"))),
     }
 }
