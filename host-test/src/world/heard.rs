@@ -26,7 +26,8 @@ pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> 
             let mut lines = lines.iter();
             lines.all(|(name, value)| !name.starts_with(':') && name_is_valid(name.as_bytes()) && value_is_valid(value))
         };
-        if !valid(&sent.headers) {
+        let of_a_connection = |(name, value): &(String, Vec<u8>)| name == "te" && value != b"trailers";
+        if !valid(&sent.headers) || sent.headers.iter().any(of_a_connection) {
             return Ok(None);
         }
         if !valid(&sent.trailers) {

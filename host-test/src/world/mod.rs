@@ -11,6 +11,7 @@ pub mod callouts;
 pub mod cel;
 pub mod clock;
 pub mod codec;
+mod date;
 pub mod exchange;
 pub mod faults;
 pub mod filter_state;

@@ -212,8 +212,10 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let half = exchange.half(Side::Response);
     let log = exchange.phase == Phase::Log;
     let headers = half.headers.as_ref().filter(|_| half.headers_open || log);
+    // What the filter holds goes before what the client gets.
+    let held = half.replaced.as_ref().filter(|_| half.headers_open).or(headers);
     let trailers = half.trailers.as_ref().filter(|_| half.trailers_open || log);
-    let bytes = headers.map_or(0, Headers::size) + trailers.map_or(0, Headers::size);
+    let bytes = held.map_or(0, Headers::size) + trailers.map_or(0, Headers::size);
     let flags = match exchange.flags {
         0 => head::flags(exchange.details.as_deref().unwrap_or_default()),
         left => left,
@@ -222,8 +224,7 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
         (b"size".to_vec(), Value::Integer(exchange.sent)),
         (b"total_size".to_vec(), Value::Integer(exchange.sent + bytes as u64)),
         (b"flags".to_vec(), Value::Integer(flags)),
-        // What the filter holds goes before what the client gets.
-        (b"headers".to_vec(), map(half.replaced.as_ref().filter(|_| half.headers_open).or(headers))),
+        (b"headers".to_vec(), map(held)),
         (b"trailers".to_vec(), map(trailers)),
     ];
     if let Some(code) = half.headers.as_ref().and_then(head::status) {

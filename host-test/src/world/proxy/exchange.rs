@@ -2,7 +2,7 @@
 
 use super::{Open, Proxy};
 use crate::{
-    outcome::Cut,
+    outcome::{Cut, Message},
     scenario::{HeaderLines, Part, Peer, Protocol, Response, Schedule, Step},
     world::{
         Headers, Side, codec,
@@ -55,7 +55,7 @@ impl Proxy {
             let world = self.world.borrow();
             let behind = Behind {
                 reply: step.reply.as_ref().map(wire::later),
-                buffer_limit: world.given.buffer_limit,
+                buffer_limit: world.given.held_at_most(),
                 head_alone: world.given.allow_on_headers_stop_iteration,
                 counted: world.given.retries.as_ref().is_some_and(|retries| retries.counted),
             };
@@ -122,8 +122,9 @@ impl Proxy {
         let mut waits = to_answer;
         while waits {
             let Some(open) = self.open.get_mut(name) else { return };
-            if to_answer && open.stream.upstream.as_ref().is_some_and(|upstream| upstream.complete || !name.is_empty())
-            {
+            let refused = open.stream.is_refused_by_upstream();
+            let begun = |upstream: &Message| upstream.complete || refused || !name.is_empty();
+            if to_answer && open.stream.upstream.as_ref().is_some_and(begun) {
                 open.answered_by = step.clone();
                 to_answer = self.attempt(name, step, cut);
                 continue;
@@ -178,9 +179,9 @@ impl Proxy {
         }
     }
 
-    /// What went to the upstream before has its connection by now, where each piece waits for the one before.
+    /// What went to the upstream before has its connection by now: each piece waits for the one before.
     fn connects(&mut self, name: &str) {
-        if let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) {
+        if let Some(open) = self.open.get_mut(name) {
             open.stream.connected |= open.stream.upstream.is_some();
         }
     }
@@ -216,5 +217,17 @@ impl Proxy {
         let mut run = Run { world: &self.world, stream: &mut open.stream };
         let acted = act(&mut run).and_then(|()| run.after_root());
         run.settle(acted);
+        self.refused(name);
+    }
+
+    /// Over HTTP/2 whoever takes a message for broken resets the stream, of which Envoy hears before the next
+    /// piece where each waits for the one before.
+    fn refused(&mut self, name: &str) {
+        let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) else { return };
+        if open.stream.is_left(Side::Request) {
+            self.run(name, |run| run.upstream_babbles());
+        } else if open.stream.is_left(Side::Response) {
+            self.run(name, |run| run.client_leaves());
+        }
     }
 }

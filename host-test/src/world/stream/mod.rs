@@ -48,8 +48,8 @@ enum Iteration {
     Continue,
     /// The head is held; body and trailers are shown to the filter.
     Stopped,
-    /// All is held, and the filter is shown nothing.
-    StoppedAll,
+    /// All is held, and the filter is shown nothing; above the limit the sender is held back, or given up.
+    StoppedAll { holds_back: bool },
 }
 
 /// One message at one filter.
@@ -60,7 +60,8 @@ struct Pass {
     head_on: bool,
     /// The filter was told that the message ends.
     ended: bool,
-    /// The filter keeps the body, and sees all of it in each callback.
+    /// The filter keeps the body, and sees all of it in each callback; until its next one, even where it was
+    /// resumed.
     buffering: bool,
 }
 
@@ -81,15 +82,17 @@ struct Seat {
 #[derive(Debug, Default)]
 struct Direction {
     headers: Option<Headers>,
-    /// What a filter holds of the body.
+    /// What a filter holds of the body. Once there was something to hold, Envoy keeps the buffer, empty, to
+    /// the end.
     buffered: Option<Vec<u8>>,
-    /// There was something to hold: Envoy keeps the buffer, empty, to the end.
-    has_held: bool,
     /// The buffer holds its sender back instead of giving up.
     streaming: bool,
     trailers: Option<Headers>,
     /// Its sender has said all.
     ended: bool,
+    /// Its receiver took it for broken, and whether that came of it what does.
+    refused: bool,
+    left: bool,
 }
 
 /// What stands behind the filters under test and before the upstream.
@@ -192,6 +195,11 @@ impl Stream {
         self.upstream.as_ref().is_some_and(|upstream| upstream.start.starts_with("HEAD "))
     }
 
+    /// Whether the upstream took the request for broken.
+    pub fn is_refused_by_upstream(&self) -> bool {
+        self.request.refused
+    }
+
     pub fn is_http2(&self) -> bool {
         self.http2
     }
@@ -202,6 +210,12 @@ impl Stream {
 
     pub fn response_headers(&self) -> Option<&Headers> {
         self.response.headers.as_ref()
+    }
+
+    /// Whether the receiver of a message, over HTTP/2, has just taken it for broken.
+    pub fn is_left(&mut self, side: Side) -> bool {
+        let direction = self.direction(side);
+        direction.refused && !std::mem::replace(&mut direction.left, true)
     }
 
     /// What a filter left under a name.

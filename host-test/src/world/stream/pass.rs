@@ -4,10 +4,15 @@
 //! 2. The answer to a piece of body: on, with all that was kept; kept; or dropped. A filter that
 //!    keeps the body sees all of it next time; one that only holds its sender back sees the new piece.
 //! 3. On, said to the body, takes a waiting head along.
-//! 4. Resuming lets on what waits behind the filter: head, body, trailers.
+//! 4. Resuming lets on what waits behind the filter: head, body, trailers. From within a callback it takes
+//!    effect when that returns, and before its answer does: what it lets on meets the answer no more.
 
 use super::{Halt, Iteration, Run};
-use crate::world::{Headers, Phase, Side, exchange::Half, reply::Reply};
+use crate::world::{
+    Headers, Phase, Side,
+    exchange::{Half, Piece},
+    reply::Reply,
+};
 
 impl Run<'_> {
     /// The filter at a place, counted from where the message comes.
@@ -77,27 +82,27 @@ impl Run<'_> {
         if resumed && side == Side::Response && matches!(returned, 0 | 2) {
             return Err(self.ended(seat, "proxy_on_response_headers", super::run::SENT_TWICE));
         }
+        if let Some(pass) = self.pass(side, seat) {
+            pass.ended = end;
+        }
+        if resumed {
+            // The head goes on at once. Where the callback lets it on as well, all behind meet it twice.
+            self.resume(side, seat)?;
+        }
         let head_alone = self.stream.behind.head_alone;
         let Some(pass) = self.pass(side, seat) else { return Ok(true) };
-        pass.ended = end;
-        let holds_sender_back = returned != 3;
         pass.iteration = match returned {
             // 2 is ContinueAndEndStream, which Envoy takes for Continue.
             0 | 2 => Iteration::Continue,
-            _ if resumed => Iteration::Continue,
             1 if head_alone => Iteration::Stopped,
-            _ => Iteration::StoppedAll,
+            3 => Iteration::StoppedAll { holds_back: false },
+            _ => Iteration::StoppedAll { holds_back: true },
         };
         if pass.iteration != Iteration::Continue {
-            self.stream.direction(side).streaming = holds_sender_back;
             return Ok(false);
         }
-        let first = !std::mem::replace(&mut pass.head_on, true);
+        pass.head_on = true;
         self.close(side, seat, |half| half.headers_open = false);
-        if resumed && first && returned == 0 && side == Side::Request && end {
-            // Resuming sends it on at once, and so does the answer: everything behind meets it twice.
-            self.headers_from(side, seat + 1, end)?;
-        }
         Ok(true)
     }
 
@@ -110,6 +115,9 @@ impl Run<'_> {
         mut end: bool,
         kept: bool,
     ) -> Result<(), Halt> {
+        if self.is_moot(side) {
+            return Ok(());
+        }
         let had_trailers = self.stream.direction(side).trailers.is_some();
         // A filter may give a message trailers when its body ends.
         let mut trailers_behind = None;
@@ -119,7 +127,8 @@ impl Run<'_> {
                 continue;
             }
             let Some(pass) = self.pass(side, seat) else { continue };
-            if pass.iteration == Iteration::StoppedAll {
+            if let Iteration::StoppedAll { holds_back } = pass.iteration {
+                self.stream.direction(side).streaming = holds_back;
                 return self.keep(side, data);
             }
             if pass.ended {
@@ -127,8 +136,8 @@ impl Run<'_> {
             }
             pass.ended = end;
             match self.data_at(side, seat, data, end, kept)? {
-                Some(on) => data = on,
-                None => return Ok(()),
+                Some(on) if !self.stream.ended => data = on,
+                _ => return Ok(()),
             }
             if !had_trailers && trailers_behind.is_none() && self.stream.direction(side).trailers.is_some() {
                 self.close(side, seat, |half| half.trailers_open = false);
@@ -149,9 +158,15 @@ impl Run<'_> {
         kept: bool,
     ) -> Result<Option<Vec<u8>>, Halt> {
         let buffering = self.pass(side, seat).is_some_and(|pass| pass.buffering);
+        let mut over = None;
         let in_hand = if buffering {
-            self.keep(side, data)?;
-            self.stream.direction(side).buffered.take().unwrap_or_default()
+            match (self.keep(side, data), side) {
+                (Ok(()), _) => {}
+                // The answer of Envoy's own waits for the end of the callback, which comes all the same.
+                (Err(answer @ Halt::Replied(_)), Side::Request) => over = Some(answer),
+                (Err(halt), _) => return Err(halt),
+            }
+            self.stream.direction(side).buffered.as_mut().map(std::mem::take).unwrap_or_default()
         } else {
             data
         };
@@ -160,18 +175,28 @@ impl Run<'_> {
             // What is in hand is given to the filter here, and not lent.
             pass.buffering = false;
         }
-        self.prepare(seat, Phase::Body(side), end, |half| half.body = Some(in_hand));
-        let returned = self.call(seat, |filter, id| filter.body(id, side, count(size), end));
-        let data = self.take_body(side, seat);
-        let (returned, resumed) = (returned?, self.resumed(side, seat));
+        self.prepare(seat, Phase::Body(side), end, |half| (half.body, half.piece) = (Some(in_hand), Piece::InHand));
+        // Who replies or closes keeps the body within reach, to the end of the stream.
+        let returned = match (self.call(seat, |filter, id| filter.body(id, side, count(size), end)), over) {
+            (Err(halt), None) => return Err(halt),
+            (_, Some(answer)) => return Err(answer),
+            (Ok(returned), None) => returned,
+        };
+        let (mut data, resumed) = (self.take_body(side, seat), self.resumed(side, seat));
+        // Where the filter kept the body, what came is with the rest by now.
+        let mut in_buffer = kept || buffering;
+        if resumed {
+            if in_buffer {
+                self.put_back(side, std::mem::take(&mut data));
+                in_buffer = kept;
+            }
+            self.resume(side, seat)?;
+        }
+        self.leave(side, seat, returned, end);
         let Some(pass) = self.pass(side, seat) else { return Ok(Some(data)) };
         match returned {
             0 if pass.iteration == Iteration::Continue => return Ok(Some(data)),
             0 => {
-                self.put_back(side, data);
-                self.resume(side, seat)?;
-            }
-            _ if resumed => {
                 self.put_back(side, data);
                 self.resume(side, seat)?;
             }
@@ -187,7 +212,7 @@ impl Run<'_> {
             }
             _ => {
                 pass.iteration = Iteration::Stopped;
-                if kept {
+                if in_buffer {
                     self.put_back(side, data);
                 }
                 let direction = self.stream.direction(side);
@@ -200,18 +225,43 @@ impl Run<'_> {
         Ok(None)
     }
 
+    /// What is left of a piece behind its callback. Envoy keeps a pointer to it unless the filter lets it on;
+    /// over HTTP/1 the end of a body lies on the stack, and a response is gone with its upstream.
+    fn leave(&self, side: Side, seat: usize, returned: u32, end: bool) {
+        let gone = end && (side == Side::Response || !self.stream.http2);
+        self.close(side, seat, |half| {
+            half.piece = match returned {
+                _ if half.piece == Piece::None => Piece::None,
+                0 => Piece::None,
+                1 => Piece::InHand,
+                _ if gone => Piece::Gone,
+                _ => Piece::Left,
+            };
+            if half.piece == Piece::Left {
+                half.body = Some(Vec::new());
+            }
+        });
+    }
+
+    /// Whether nobody waits any more for what a side says.
+    fn is_moot(&self, side: Side) -> bool {
+        self.stream.ended || side == Side::Request && (self.stream.replied || self.stream.response.ended)
+    }
+
     fn trailers_from(&mut self, side: Side, place: usize) -> Result<(), Halt> {
+        if self.is_moot(side) {
+            return Ok(());
+        }
         for place in place..self.stream.seats.len() {
             let seat = self.seat(side, place);
             if !self.takes_part(seat) {
                 continue;
             }
             let Some(pass) = self.pass(side, seat) else { continue };
-            if pass.iteration == Iteration::StoppedAll {
+            if matches!(pass.iteration, Iteration::StoppedAll { .. }) {
                 return Ok(());
             }
             pass.ended = true;
-            let waiting = pass.iteration == Iteration::Stopped;
             let lines = self.stream.direction(side).trailers.as_ref().map_or(0, |lines| lines.lines().len());
             self.prepare(seat, Phase::Trailers(side), true, |half| half.trailers_open = true);
             let returned = self.call(seat, |filter, id| filter.trailers(id, side, count(lines)))?;
@@ -219,36 +269,33 @@ impl Run<'_> {
             if resumed && side == Side::Response && returned == 0 {
                 return Err(self.ended(seat, "proxy_on_response_trailers", super::run::SENT_TWICE));
             }
-            if returned != 0 && !resumed {
-                if let Some(pass) = self.pass(side, seat) {
-                    pass.iteration = Iteration::Stopped;
-                }
+            if resumed {
+                self.resume(side, seat)?;
+            }
+            let Some(pass) = self.pass(side, seat) else { continue };
+            let waits = pass.iteration == Iteration::Stopped;
+            if returned != 0 {
+                pass.iteration = Iteration::Stopped;
                 return Ok(());
             }
             self.close(side, seat, |half| half.trailers_open = false);
-            if waiting {
+            if waits {
                 return self.resume(side, seat);
             }
         }
         self.trailers_through(side)
     }
 
-    /// Lets on what waits behind a filter. A head that goes on because of its body stays within reach.
+    /// Lets on what waits behind a filter: head, body, trailers. Where nothing waits, what was held once
+    /// goes on as an empty piece, and trailers go on again.
     pub(super) fn resume(&mut self, side: Side, seat: usize) -> Result<(), Halt> {
-        if self.stream.ended || side == Side::Request && self.stream.replied {
+        if self.is_moot(side) {
             return Ok(());
         }
         let place = self.seat(side, seat);
         let Some(pass) = self.pass(side, seat) else { return Ok(()) };
-        if pass.iteration == Iteration::Continue {
-            let direction = self.stream.direction(side);
-            let (again, end) = (direction.has_held && direction.trailers.is_none(), direction.ended);
-            // Resumed once more, Envoy passes its buffer on, which is empty.
-            return if again { self.data_from(side, place + 1, Vec::new(), end, true) } else { Ok(()) };
-        }
-        let shown_nothing = pass.iteration == Iteration::StoppedAll;
+        let shown_nothing = matches!(pass.iteration, Iteration::StoppedAll { .. });
         pass.iteration = Iteration::Continue;
-        pass.buffering = false;
         let head_waits = !std::mem::replace(&mut pass.head_on, true);
         // A filter that was shown nothing is shown now what came meanwhile.
         let from = if shown_nothing { place } else { place + 1 };
@@ -259,9 +306,8 @@ impl Run<'_> {
         }
         let direction = self.stream.direction(side);
         let (ended, has_trailers) = (direction.ended, direction.trailers.is_some());
-        if let Some(data) = direction.buffered.take() {
-            let end = ended && !has_trailers;
-            self.data_from(side, from, data, end, true)?;
+        if let Some(data) = direction.buffered.as_mut().map(std::mem::take) {
+            self.data_from(side, from, data, ended && !has_trailers, true)?;
         }
         if has_trailers {
             self.trailers_from(side, from)?;
@@ -279,7 +325,10 @@ impl Run<'_> {
         match side {
             _ if held <= limit || direction.streaming => Ok(()),
             Side::Request => Err(Halt::Replied(Reply::plain(413, "Payload Too Large", "request_payload_too_large"))),
-            Side::Response if answered => Err(Halt::Cut),
+            Side::Response if answered => {
+                self.stream.details = Some("response_payload_too_large".into());
+                Err(Halt::Cut)
+            }
             Side::Response => {
                 Err(Halt::Replied(Reply::plain(500, "Internal Server Error", "response_payload_too_large")))
             }
@@ -287,12 +336,7 @@ impl Run<'_> {
     }
 
     fn put_back(&mut self, side: Side, data: Vec<u8>) {
-        let direction = self.stream.direction(side);
-        direction.has_held = true;
-        match &mut direction.buffered {
-            Some(buffered) => buffered.extend(data),
-            none => *none = Some(data),
-        }
+        self.stream.direction(side).buffered.get_or_insert_default().extend(data);
     }
 
     fn resumed(&self, side: Side, seat: usize) -> bool {
