@@ -88,9 +88,10 @@ fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits
             let (mut play, _) = session.play(step, cut);
             play.step = index;
             outcome.plays.push(play);
+            let noticed = std::mem::take(&mut session.world().borrow_mut().noticed);
             if limits.trace || limits.watch {
                 let trace = traced(&session);
-                for hazard in watch.look(&trace) {
+                for hazard in watch.look(&trace).into_iter().chain(noticed) {
                     if !outcome.hazards.contains(&hazard) {
                         outcome.hazards.push(hazard);
                     }

@@ -109,10 +109,14 @@ pub struct Half {
     /// The bytes within reach: while a callback for body or trailers runs, and behind it as `piece` says.
     pub body: Option<Vec<u8>>,
     pub piece: Piece,
+    /// The piece in hand, once the filter resumed the request.
+    pub out_of_reach: Option<Vec<u8>>,
     pub trailers: Option<Headers>,
     pub trailers_open: bool,
     /// Whether this filter made the trailers, which then stay within its reach.
     pub trailers_made: bool,
+    /// Whether it made them when the access log was written, which doesn't know of them.
+    pub trailers_late: bool,
 }
 
 /// What Envoy points to behind the callback for a piece of body.
@@ -120,8 +124,10 @@ pub struct Half {
 pub enum Piece {
     #[default]
     None,
-    /// What the filter was shown, or what it keeps.
+    /// What the filter was shown.
     InHand,
+    /// What it keeps.
+    Kept,
     /// A buffer that was emptied. What is written there goes nowhere.
     Left,
     /// Memory that was freed.
@@ -211,8 +217,17 @@ impl Exchange {
         }
         let request = &mut self.request;
         (request.headers_open, request.trailers_open, request.trailers_made) = (false, false, false);
-        request.piece = Piece::None;
+        if std::mem::take(&mut request.piece) == Piece::InHand && self.phase == Phase::Body(Side::Request) {
+            request.out_of_reach = request.body.take();
+        }
         Ok(())
+    }
+
+    /// A request that has ended is logged once its codec has emptied the last piece.
+    pub fn drain_piece(&mut self) {
+        if self.request.piece == Piece::InHand {
+            (self.request.piece, self.request.body) = (Piece::Left, Some(Vec::new()));
+        }
     }
 
     /// Whether this message was resumed since the last call.

@@ -50,7 +50,11 @@ impl Exchange {
             }
             Map::Trailers(side) => {
                 let half = self.half(side);
-                (&half.trailers, (half.trailers_open || half.trailers_made) && !log || log && side == Side::Response)
+                (
+                    &half.trailers,
+                    (half.trailers_open || half.trailers_made) && !log
+                        || log && side == Side::Response && !half.trailers_late,
+                )
             }
             Map::Callout(_) if log => return Err(Status::NotFound),
             Map::Callout(_) => return Err(Status::BadArgument),
@@ -66,10 +70,12 @@ impl Exchange {
     fn writable(&mut self, map: Map) -> Result<&mut Headers, Status> {
         if let Map::Trailers(side) = map
             && !self.half(side).trailers_open
-            && matches!(self.half(side).piece, Piece::InHand | Piece::Left)
+            && matches!(self.half(side).piece, Piece::InHand | Piece::Kept | Piece::Left)
             && self.end_of_stream
         {
+            let late = self.phase == Phase::Log;
             let half = self.half_mut(side);
+            half.trailers_late |= late && half.trailers.is_none();
             half.trailers_made = true;
             half.trailers.get_or_insert_with(|| Headers::trailers(side));
         }

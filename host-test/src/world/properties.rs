@@ -129,21 +129,19 @@ impl Exchange {
     }
 }
 
-/// Without a connection only the number of attempts is known.
+/// The upstream is known once the router has chosen it, its connection later.
 fn upstream(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
-    let attempts = (b"request_attempt_count".to_vec(), Value::Integer(exchange.attempt.into()));
-    if !exchange.connected {
-        return vec![attempts];
+    let mut fields = vec![("request_attempt_count", Value::Integer(exchange.attempt.into()))];
+    if exchange.attempt > 0 {
+        fields.push(("address", Value::text("127.0.0.1:20000")));
+        fields.push(("port", Value::Integer(20000)));
+        fields.push(("transport_failure_reason", Value::text("")));
     }
-    let fields = [
-        ("address", Value::text("127.0.0.1:20000")),
-        ("port", Value::Integer(20000)),
-        ("local_address", Value::text("127.0.0.1:30000")),
-        ("transport_failure_reason", Value::text("")),
-        ("cx_pool_ready_duration", Value::Integer(0)),
-    ];
-    let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
-    fields.chain([attempts]).collect()
+    if exchange.attempt > 0 && exchange.connected {
+        fields.push(("local_address", Value::text("127.0.0.1:30000")));
+        fields.push(("cx_pool_ready_duration", Value::Integer(0)));
+    }
+    fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value)).collect()
 }
 
 /// Envoy's `Node`: what scenarios say of it is nothing.

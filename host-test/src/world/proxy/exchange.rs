@@ -72,6 +72,7 @@ impl Proxy {
             earlier: Vec::new(),
             answers: 0,
             redirects: 0,
+            in_one_go: !self.world.borrow().pieces_wait,
         };
         open.stream.head_request = request.method == "HEAD";
         self.open.insert(name.to_owned(), open);
@@ -179,9 +180,10 @@ impl Proxy {
         }
     }
 
-    /// What went to the upstream before has its connection by now: each piece waits for the one before.
+    /// What went to the upstream before has its connection by now, where each piece waits for the one before:
+    /// over HTTP/1 always.
     fn connects(&mut self, name: &str) {
-        if let Some(open) = self.open.get_mut(name) {
+        if let Some(open) = self.open.get_mut(name).filter(|open| !open.in_one_go || !open.stream.is_http2()) {
             open.stream.connected |= open.stream.upstream.is_some();
         }
     }

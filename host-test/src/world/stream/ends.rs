@@ -14,8 +14,12 @@ impl Run<'_> {
             Side::Response => self.towards_client()?,
         }
         if end {
-            self.is_refused(side, 0, true);
+            // A message that is broken from the start isn't heard at all.
+            let unheard = self.is_refused(side, 0, true);
             self.complete(side);
+            if unheard && let Some(message) = self.receiver(side) {
+                message.complete = true;
+            }
         }
         Ok(())
     }
@@ -24,8 +28,9 @@ impl Run<'_> {
         if side == Side::Response {
             self.stream.sent += data.len() as u64;
         }
+        self.stream.direction(side).went += data.len();
         if !self.is_refused(side, data.len(), end)
-            && let Some(message) = self.receiver(side)
+            && let Some(message) = self.receiver(side).filter(|message| !message.complete)
         {
             message.body.extend(data);
         }
@@ -49,12 +54,33 @@ impl Run<'_> {
     /// Whether the receiver takes the message for broken, from here on: over HTTP/2 the length that is announced
     /// is that of the body. Where a head is all that is asked for it isn't.
     fn is_refused(&mut self, side: Side, more: usize, end: bool) -> bool {
-        let headless = side == Side::Response && self.stream.head_request;
+        let bodiless = |message: &Message| matches!(&*message.start, "204" | "304");
+        let headless =
+            side == Side::Response && (self.stream.head_request || self.stream.client.as_ref().is_some_and(bodiless));
         let http2 = self.stream.http2 && !headless;
         let breaks = http2 && self.receiver(side).is_some_and(|message| wire::breaks(message, more, end));
+        if breaks {
+            self.look_at_length(side);
+        }
         let direction = self.stream.direction(side);
         direction.refused |= breaks;
         direction.refused
+    }
+
+    /// A length that was right when the message came, and no longer is.
+    fn look_at_length(&mut self, side: Side) {
+        let direction = self.stream.direction(side);
+        let was_right = direction.announced.is_none_or(|announced| !direction.ended || announced == direction.came);
+        let went = direction.went;
+        let announced = self.receiver(side).and_then(|message| wire::announced(&message.headers));
+        if let Some(announced) = announced.filter(|announced| was_right && *announced != went) {
+            let message = if side == Side::Request { "request" } else { "response" };
+            let told = format!(
+                "the body of the {message} was edited and its content-length left: it says {announced}, and {went} \
+                 bytes went on; remove it, or write the new length"
+            );
+            self.world.borrow_mut().noticed.push(told);
+        }
     }
 
     /// The connection manager chooses a route before the filters, and the router once more behind them.
@@ -113,6 +139,7 @@ impl Run<'_> {
 
     fn complete(&mut self, side: Side) {
         let refused = self.stream.direction(side).refused;
+        self.look_at_length(side);
         if let Some(message) = self.receiver(side) {
             message.complete = !refused;
         }

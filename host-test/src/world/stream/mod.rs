@@ -90,8 +90,13 @@ struct Direction {
     trailers: Option<Headers>,
     /// Its sender has said all.
     ended: bool,
-    /// Its receiver took it for broken, and whether that came of it what does.
+    /// The length that its head announced when it came, and the bytes of body that came and went on.
+    announced: Option<usize>,
+    came: usize,
+    went: usize,
+    /// Its receiver took it for broken.
     refused: bool,
+    /// That receiver has reset the stream.
     left: bool,
 }
 
@@ -137,6 +142,8 @@ pub struct Stream {
     pub ended: bool,
     /// Somebody replied; nothing of the request goes on.
     replied: bool,
+    /// The request was broken off, behind a head that had only just gone to the upstream.
+    pub broken_off: bool,
     /// A request whose answer has no body.
     pub head_request: bool,
     /// Which attempt reaches the upstream, from 1.
@@ -180,6 +187,7 @@ impl Stream {
             client: None,
             ended: false,
             replied: false,
+            broken_off: false,
             head_request: false,
             attempt: 1,
             connected: false,
@@ -193,6 +201,16 @@ impl Stream {
     /// Whether the upstream was asked for a head without a body, whatever the client asked for.
     pub fn asks_for_head(&self) -> bool {
         self.upstream.as_ref().is_some_and(|upstream| upstream.start.starts_with("HEAD "))
+    }
+
+    /// What the upstream heard of the request. Over HTTP/2 it says nothing of one that is broken from the start.
+    pub fn heard_by_upstream(&self) -> Option<&Message> {
+        self.upstream.as_ref().filter(|upstream| !(self.request.refused && upstream.complete))
+    }
+
+    /// What the client heard of the response.
+    pub fn heard_by_client(&self) -> Option<&Message> {
+        self.client.as_ref().filter(|client| !(self.response.refused && client.complete))
     }
 
     /// Whether the upstream took the request for broken.

@@ -12,6 +12,7 @@ use crate::world::{
     Headers, Phase, Side,
     exchange::{Half, Piece},
     reply::Reply,
+    wire,
 };
 
 impl Run<'_> {
@@ -26,6 +27,7 @@ impl Run<'_> {
     /// A head begins its way.
     pub fn head(&mut self, side: Side, headers: Headers, end: bool) -> Result<(), Halt> {
         let direction = self.stream.direction(side);
+        direction.announced = wire::announced(&wire::head(&headers).headers);
         direction.headers = Some(headers);
         direction.ended = end;
         if side == Side::Request {
@@ -36,11 +38,15 @@ impl Run<'_> {
 
     /// A piece of body begins its way.
     pub fn body(&mut self, side: Side, data: Vec<u8>, end: bool) -> Result<(), Halt> {
-        self.stream.direction(side).ended |= end;
+        let direction = self.stream.direction(side);
+        direction.ended |= end;
+        direction.came += data.len();
         if side == Side::Request {
             self.stream.received += data.len() as u64;
         }
-        self.data_from(side, 0, data, end, false)
+        let passed = self.data_from(side, 0, data, end, false);
+        self.broke_off(side, &passed);
+        passed
     }
 
     /// Trailers begin their way.
@@ -48,7 +54,14 @@ impl Run<'_> {
         let direction = self.stream.direction(side);
         direction.trailers = Some(trailers);
         direction.ended = true;
-        self.trailers_from(side, 0)
+        let passed = self.trailers_from(side, 0);
+        self.broke_off(side, &passed);
+        passed
+    }
+
+    fn broke_off(&mut self, side: Side, passed: &Result<(), Halt>) {
+        let began = self.stream.upstream.as_ref().is_some_and(|upstream| !upstream.complete);
+        self.stream.broken_off |= side == Side::Request && began && passed.is_err();
     }
 
     fn headers_from(&mut self, side: Side, place: usize, end: bool) -> Result<(), Halt> {
@@ -135,9 +148,19 @@ impl Run<'_> {
                 return Ok(());
             }
             pass.ended = end;
-            match self.data_at(side, seat, data, end, kept)? {
-                Some(on) if !self.stream.ended => data = on,
-                _ => return Ok(()),
+            let on = self.data_at(side, seat, data, end, kept)?;
+            if self.stream.ended {
+                return Ok(());
+            }
+            let made = !had_trailers && self.stream.direction(side).trailers.is_some();
+            match on {
+                Some(on) => data = on,
+                // Trailers that were made don't wait for the body of a request, but go past it.
+                None if made && side == Side::Request => {
+                    self.close(side, seat, |half| half.trailers_open = false);
+                    return self.trailers_from(side, trailers_behind.unwrap_or(place + 1));
+                }
+                None => return Ok(()),
             }
             if !had_trailers && trailers_behind.is_none() && self.stream.direction(side).trailers.is_some() {
                 self.close(side, seat, |half| half.trailers_open = false);
@@ -163,7 +186,7 @@ impl Run<'_> {
             match (self.keep(side, data), side) {
                 (Ok(()), _) => {}
                 // The answer of Envoy's own waits for the end of the callback, which comes all the same.
-                (Err(answer @ Halt::Replied(_)), Side::Request) => over = Some(answer),
+                (Err(Halt::Replied(answer)), Side::Request) => over = Some(answer),
                 (Err(halt), _) => return Err(halt),
             }
             self.stream.direction(side).buffered.as_mut().map(std::mem::take).unwrap_or_default()
@@ -175,11 +198,26 @@ impl Run<'_> {
             // What is in hand is given to the filter here, and not lent.
             pass.buffering = false;
         }
-        self.prepare(seat, Phase::Body(side), end, |half| (half.body, half.piece) = (Some(in_hand), Piece::InHand));
+        let piece = if buffering { Piece::Kept } else { Piece::InHand };
+        self.prepare(seat, Phase::Body(side), end, |half| (half.body, half.piece) = (Some(in_hand), piece));
         // Who replies or closes keeps the body within reach, to the end of the stream.
-        let returned = match (self.call(seat, |filter, id| filter.body(id, side, count(size), end)), over) {
-            (Err(halt), None) => return Err(halt),
-            (_, Some(answer)) => return Err(answer),
+        let called = self.call(seat, |filter, id| filter.body(id, side, count(size), end));
+        if side == Side::Request && buffering && over.is_none() {
+            over = self.grown_over(seat);
+        }
+        let returned = match (called, over) {
+            // The first answer wins, and the last one's details.
+            (Err(Halt::Replied(reply)), Some(answer)) => {
+                self.drop_kept(side, seat, buffering);
+                return Err(Halt::Replied(Reply { details: reply.details, ..answer }));
+            }
+            (Err(halt), _) => {
+                if matches!(halt, Halt::Replied(_)) {
+                    self.drop_kept(side, seat, buffering);
+                }
+                return Err(halt);
+            }
+            (Ok(_), Some(answer)) => return Err(Halt::Replied(answer)),
             (Ok(returned), None) => returned,
         };
         let (mut data, resumed) = (self.take_body(side, seat), self.resumed(side, seat));
@@ -191,6 +229,10 @@ impl Run<'_> {
                 in_buffer = kept;
             }
             self.resume(side, seat)?;
+            let to_client = side == Side::Response && !self.stream.seats.iter().take(seat).any(super::Seat::is_live);
+            if self.stream.ended && to_client && returned == 0 {
+                return Err(self.ended(seat, "proxy_on_response_body", super::run::SENT_TWICE));
+            }
         }
         self.leave(side, seat, returned, end);
         let Some(pass) = self.pass(side, seat) else { return Ok(Some(data)) };
@@ -225,15 +267,30 @@ impl Run<'_> {
         Ok(None)
     }
 
+    /// Envoy's own answer where a filter has made what it keeps of a request too long.
+    fn grown_over(&self, seat: usize) -> Option<Reply> {
+        let exchange = self.stream.seats.get(seat)?.exchange.borrow();
+        let held = exchange.request.body.as_ref().map_or(0, Vec::len);
+        (held > self.stream.behind.buffer_limit && !self.stream.request.streaming).then(too_large)
+    }
+
+    /// A reply to a request gives up what the filter kept, and leaves it the piece that came, which is empty by
+    /// then.
+    fn drop_kept(&self, side: Side, seat: usize, buffering: bool) {
+        if side == Side::Request && buffering {
+            self.close(side, seat, |half| (half.body, half.piece) = (Some(Vec::new()), Piece::Left));
+        }
+    }
+
     /// What is left of a piece behind its callback. Envoy keeps a pointer to it unless the filter lets it on;
     /// over HTTP/1 the end of a body lies on the stack, and a response is gone with its upstream.
     fn leave(&self, side: Side, seat: usize, returned: u32, end: bool) {
         let gone = end && (side == Side::Response || !self.stream.http2);
         self.close(side, seat, |half| {
             half.piece = match returned {
-                _ if half.piece == Piece::None => Piece::None,
                 0 => Piece::None,
-                1 => Piece::InHand,
+                _ if half.piece == Piece::None => Piece::None,
+                1 => Piece::Kept,
                 _ if gone => Piece::Gone,
                 _ => Piece::Left,
             };
@@ -324,7 +381,7 @@ impl Run<'_> {
         let held = direction.buffered.as_ref().map_or(0, Vec::len);
         match side {
             _ if held <= limit || direction.streaming => Ok(()),
-            Side::Request => Err(Halt::Replied(Reply::plain(413, "Payload Too Large", "request_payload_too_large"))),
+            Side::Request => Err(Halt::Replied(too_large())),
             Side::Response if answered => {
                 self.stream.details = Some("response_payload_too_large".into());
                 Err(Halt::Cut)
@@ -344,8 +401,10 @@ impl Run<'_> {
     }
 
     fn take_body(&self, side: Side, seat: usize) -> Vec<u8> {
-        let body = self.stream.seats.get(seat).and_then(|seat| seat.exchange.borrow_mut().half_mut(side).body.take());
-        body.unwrap_or_default()
+        let Some(seat) = self.stream.seats.get(seat) else { return Vec::new() };
+        let mut exchange = seat.exchange.borrow_mut();
+        let half = exchange.half_mut(side);
+        half.body.take().or(half.out_of_reach.take()).unwrap_or_default()
     }
 
     fn close(&self, side: Side, seat: usize, change: impl FnOnce(&mut Half)) {
@@ -364,6 +423,10 @@ impl Run<'_> {
             change(exchange.half_mut(side));
         }
     }
+}
+
+fn too_large() -> Reply {
+    Reply::plain(413, "Payload Too Large", "request_payload_too_large")
 }
 
 fn count(length: usize) -> u32 {
