@@ -72,7 +72,7 @@ fn an_edit_that_is_made_once_more_on_the_empty_end_of_a_body() {
         "proxy_on_request_body: the body is edited once more on its empty end",
         "request_body: set_buffer 0 0 0 x",
         "request_body[1]: set_buffer 0 0 0 x",
-        "steps: [{request: {method: POST, body: text}}]",
+        "steps: [{request: {method: POST, body: [text]}}]",
     );
 }
 

@@ -180,10 +180,9 @@ impl Proxy {
         }
     }
 
-    /// What went to the upstream before has its connection by now, where each piece waits for the one before:
-    /// over HTTP/1 always.
+    /// What went to the upstream before has its connection by now, where each piece waits for the one before.
     fn connects(&mut self, name: &str) {
-        if let Some(open) = self.open.get_mut(name).filter(|open| !open.in_one_go || !open.stream.is_http2()) {
+        if let Some(open) = self.open.get_mut(name).filter(|open| !open.in_one_go) {
             open.stream.connected |= open.stream.upstream.is_some();
         }
     }
