@@ -186,12 +186,18 @@ pub fn announced(lines: &[(String, Vec<u8>)]) -> Option<usize> {
 /// Makes of a message over HTTP/1 what the other side reads when the body isn't as long as `content-length`
 /// says, which Envoy never corrects: it reads so many bytes, or waits for more. No trailers follow a length.
 pub fn framed(mut message: Message, http2: bool) -> Message {
+    message.complete = is_whole(&message, http2);
     if let Some(announced) = announced(&message.headers).filter(|_| !http2) {
-        message.complete &= message.body.len() >= announced;
         message.body.truncate(announced);
         message.trailers.clear();
     }
     message
+}
+
+/// Whether a message has come to its end, as its receiver sees it: over HTTP/1 a length tells where that is.
+pub fn is_whole(message: &Message, http2: bool) -> bool {
+    let announced = announced(&message.headers).filter(|_| !http2);
+    announced.map_or(message.complete, |announced| message.body.len() >= announced)
 }
 
 /// Whether the receiver of an HTTP/2 message refuses what comes next of its body: more than was announced, or

@@ -111,8 +111,8 @@ impl Open {
         if self.stream.is_refused_by_upstream() {
             return Some(Misled::Refuses);
         }
-        let upstream = self.stream.upstream.clone().filter(|upstream| upstream.complete)?;
-        (!wire::framed(upstream, self.stream.is_http2()).complete).then_some(Misled::Waits)
+        let upstream = self.stream.upstream.as_ref().filter(|upstream| upstream.complete)?;
+        (!wire::is_whole(upstream, self.stream.is_http2())).then_some(Misled::Waits)
     }
 
     /// The request that a redirect makes of this one; `None` where it isn't followed.

@@ -108,6 +108,9 @@ impl Proxy {
 
     /// More of a message.
     fn part(&mut self, name: &str, side: Side, part: &Part, cut: Cut) {
+        if side == Side::Response && self.open.get(name).is_some_and(|open| open.stream.is_replied()) {
+            return;
+        }
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let has_trailers = !part.trailers.0.is_empty();
         let schedule = Schedule::rest(part.body.as_ref(), has_trailers, http2, part.more, cut);
@@ -123,8 +126,10 @@ impl Proxy {
         let mut waits = to_answer;
         while waits {
             let Some(open) = self.open.get_mut(name) else { return };
-            let refused = open.stream.is_refused_by_upstream();
-            let begun = |upstream: &Message| upstream.complete || refused || !name.is_empty();
+            let (refused, http2) = (open.stream.is_refused_by_upstream(), open.stream.is_http2());
+            let begun = |upstream: &Message| {
+                upstream.complete || wire::is_whole(upstream, http2) || refused || !name.is_empty()
+            };
             if to_answer && open.stream.upstream.as_ref().is_some_and(begun) {
                 open.answered_by = step.clone();
                 to_answer = self.attempt(name, step, cut);
@@ -140,6 +145,9 @@ impl Proxy {
 
     /// The upstream's response.
     pub(super) fn respond(&mut self, name: &str, response: &Response, cut: Cut) {
+        if self.open.get(name).is_some_and(|open| open.stream.is_replied()) {
+            return;
+        }
         if let Some(open) = self.open.get_mut(name) {
             open.stream.connected = true;
         }

@@ -213,6 +213,11 @@ impl Stream {
         self.client.as_ref().filter(|client| !(self.response.refused && client.complete))
     }
 
+    /// Whether somebody replied, so that nobody hears the upstream any more.
+    pub fn is_replied(&self) -> bool {
+        self.replied
+    }
+
     /// Whether the upstream took the request for broken.
     pub fn is_refused_by_upstream(&self) -> bool {
         self.request.refused
