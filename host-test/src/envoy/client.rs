@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use hyper::Uri;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
 use super::wire::{Outgoing, Pace, Part, Rewritten, http1, http2};
 use crate::{
@@ -41,7 +41,7 @@ pub async fn send(
     let outgoing = Outgoing::new(&request.headers, request.body.as_ref(), &request.trailers, cut, protocol);
     match protocol {
         Protocol::Http1 => over_http1(client, stream, request, outgoing, pace).await,
-        Protocol::Http2 => client.message = over_http2(stream, request, &outgoing).await?,
+        Protocol::Http2 => over_http2(&mut client.message, stream, request, &outgoing).await?,
     }
     Ok(())
 }
@@ -87,7 +87,12 @@ async fn receive_http1(
     }
 }
 
-async fn over_http2(stream: TcpStream, request: &Request, outgoing: &Outgoing) -> Result<Option<Message>> {
+async fn over_http2(
+    heard: &mut Option<Message>,
+    stream: TcpStream,
+    request: &Request,
+    outgoing: &Outgoing,
+) -> Result<()> {
     let uri = Uri::builder().scheme("http").authority(request.authority.as_str()).path_and_query(request.path.as_str());
     let uri = uri.build().with_context(|| format!("HTTP/2 can't carry {}{}", request.authority, request.path))?;
     let mut sent =
@@ -97,18 +102,17 @@ async fn over_http2(stream: TcpStream, request: &Request, outgoing: &Outgoing) -
     let stream = Rewritten::client(stream, move || std::mem::take(&mut lines));
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let answer = async {
-        let (head, body) = sender.send_request(sent).await.ok()?.into_parts();
+    let mut connections = JoinSet::new();
+    // It ends with this exchange, whenever that is.
+    connections.spawn(connection);
+    if let Ok(response) = sender.send_request(sent).await {
+        let (head, body) = response.into_parts();
         let headers = http2::lines(&head.headers);
-        let mut message = Message { start: head.status.as_str().to_owned(), headers, ..Message::default() };
+        let message = heard.insert(Message { start: head.status.as_str().to_owned(), headers, ..Message::default() });
         let end = http2::read(body, |part| message.push(part)).await;
         message.complete = end.is_ok();
-        Some(message)
-    };
-    let answer = answer.await;
-    connection.abort();
-    Ok(answer)
+    }
+    Ok(())
 }
 
 impl Client {

@@ -215,6 +215,7 @@ impl Proxy {
     fn reset(&mut self, name: &str, peer: Peer) {
         match peer {
             Peer::Client => self.run(name, |run| run.client_leaves()),
+            Peer::Upstream if self.open.get(name).is_some_and(|open| open.stream.is_replied()) => {}
             Peer::Upstream => self.run(name, |run| run.upstream_reset()),
         }
     }
