@@ -3,7 +3,7 @@
 //!
 //! 1. A request meets the filters in their order, a response in the reverse order. A filter that
 //!    holds a message is where it waits; what comes behind is buffered there, dropped, or shown to the
-//!    filter, as its callback's answer says (`pass`).
+//!    filter, as its callback's answer says (`pass`, `piece`).
 //! 2. Behind the last filter stands the router, before the first the client (`ends`).
 //! 3. What a filter may reach of a message lies in its own [`Exchange`], and only while one of its
 //!    callbacks runs: it is lent before, and taken back afterwards.
@@ -16,6 +16,7 @@ mod ends;
 mod filter;
 mod leave;
 mod pass;
+mod piece;
 mod reply;
 mod run;
 
