@@ -38,6 +38,8 @@ pub struct Play {
     pub upstream: Option<Message>,
     /// What the upstream received behind that: further attempts, and redirected requests.
     pub further: Vec<Message>,
+    /// Why nothing can be said of what the upstream received, where Envoy leaves it to chance.
+    pub chance: Option<&'static str>,
     /// The filter's record in filter state.
     pub record: Option<String>,
     /// How much each of the filter's counters grew; those that didn't are left out.

@@ -72,7 +72,28 @@ fn an_edit_that_is_made_once_more_on_the_empty_end_of_a_body() {
         "proxy_on_request_body: the body is edited once more on its empty end",
         "request_body: set_buffer 0 0 0 x",
         "request_body[1]: set_buffer 0 0 0 x",
-        "steps: [{request: {method: POST, body: text}}]",
+        "steps: [{request: {method: POST, body: [text]}}]",
+    );
+}
+
+#[test]
+fn a_body_that_is_edited_with_its_length_left() {
+    for (protocol, clean) in [("http1", "replace 0 content-length 8"), ("http2", "remove 0 content-length")] {
+        told(
+            "the body of the request was edited and its content-length left: it says 4, and 8 bytes went on",
+            "request_body[1]: set_buffer 0 0 0 more",
+            &format!("request_headers: {clean}\nrequest_body[1]: set_buffer 0 0 0 more"),
+            &format!("given: {{protocol: {protocol}}}\nsteps: [{{request: {{method: POST, body: text}}}}]"),
+        );
+        told(
+            "the body of the response was edited and its content-length left: it says 6, and 1 bytes went on",
+            "request_headers: reply 403 denied\nresponse_body: set_buffer 1 0 99 x",
+            "request_headers: reply 403 denied\nresponse_body: set_buffer 1 0 99 deny!!",
+            &format!("given: {{protocol: {protocol}}}\nsteps: [{{}}]"),
+        );
+    }
+    assert!(
+        hazards("trace", "steps: [{request: {method: HEAD}, response: {headers: {content-length: '5'}}}]").is_empty()
     );
 }
 

@@ -267,6 +267,30 @@ fn a_step_in_which_a_response_is_resumed_and_let_on_fails_unless_it_is_held_or_b
 }
 
 #[test]
+fn a_step_in_which_the_end_of_a_held_body_is_resumed_and_let_on_fails() {
+    let held = "(if (i32.eqz (local.get 2)) (then (return (i32.const 1))))";
+    let ends = |returned| {
+        let module = module(RESUME, &callback("response_body", 3, &format!("{held}{RESPONSE}"), Some(returned)));
+        let scenario = "{scenario: s, given: {protocol: http2}, steps: [{response: {body: [a, b]}}]}";
+        play(&module, scenario).missed
+    };
+    assert!(ends(0).first().is_some_and(|why| why.contains("sends it twice")), "{:?}", ends(0));
+    assert_eq!(ends(1), [""; 0]);
+}
+
+#[test]
+fn a_step_in_which_a_body_is_read_that_was_freed_fails() {
+    let import = r#"(import "env" "proxy_get_buffer_bytes" (func $read (param i32 i32 i32 i32 i32) (result i32)))"#;
+    let read = "(drop (call $read (i32.const 1) (i32.const 0) (i32.const 9) (i32.const 100) (i32.const 104)))";
+    for (answer, fails) in [(0, false), (1, false), (2, true), (3, true)] {
+        let body = callback("response_body", 3, "", Some(answer));
+        let module = module(import, &format!("{body}{}", callback("log", 1, read, None)));
+        let missed = play(&module, "{scenario: s, steps: [{response: {body: [a]}}]}").missed;
+        assert_eq!(missed.first().is_some_and(|why| why.contains("behind its last callback")), fails, "{answer}");
+    }
+}
+
+#[test]
 fn a_step_in_which_a_stream_is_replied_to_or_closed_at_its_end_or_both_in_its_response_fails() {
     let zeros = "(i32.const 0)".repeat(7);
     let reply = r#"(import "env" "proxy_send_local_response"

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use hyper::Uri;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
+use tokio::{io::AsyncWriteExt as _, net::TcpStream, task::JoinSet};
 
 use super::wire::{Outgoing, Pace, Part, Rewritten, http1, http2};
 use crate::{
@@ -11,54 +11,88 @@ use crate::{
     scenario::{Protocol, Request},
 };
 
-/// Sends a request on a connection of its own. `None` where the connection ends without a response.
+/// What a client has heard so far, with its connection: it stays until the client is dropped, so that nobody
+/// leaves because all was said that a head announces.
+#[derive(Debug, Default)]
+pub struct Client {
+    pub message: Option<Message>,
+    connection: Option<TcpStream>,
+}
+
+/// The answer to a request that is sent as it is written; `None` where the connection ends without one.
+pub async fn answer(port: u16, protocol: Protocol, request: &Request) -> Result<Option<Message>> {
+    let mut client = Client::default();
+    send(&mut client, port, protocol, request, Cut::AsWritten, Pace::default()).await?;
+    Ok(client.message)
+}
+
+/// Sends a request on a connection of its own. No message where the connection ends without a response.
 /// The caller bounds the time.
-pub async fn send(port: u16, protocol: Protocol, request: &Request, cut: Cut, pace: Pace) -> Result<Option<Message>> {
+pub async fn send(
+    client: &mut Client,
+    port: u16,
+    protocol: Protocol,
+    request: &Request,
+    cut: Cut,
+    pace: Pace,
+) -> Result<()> {
     let stream = TcpStream::connect(("127.0.0.1", port)).await.with_context(|| format!("127.0.0.1:{port}"))?;
     stream.set_nodelay(true)?;
     let outgoing = Outgoing::new(&request.headers, request.body.as_ref(), &request.trailers, cut, protocol);
     match protocol {
-        Protocol::Http1 => Ok(over_http1(stream, request, outgoing, pace).await),
-        Protocol::Http2 => over_http2(stream, request, &outgoing).await,
+        Protocol::Http1 => over_http1(client, stream, request, outgoing, pace).await,
+        Protocol::Http2 => over_http2(&mut client.message, stream, request, &outgoing).await?,
     }
+    Ok(())
 }
 
-async fn over_http1(stream: TcpStream, request: &Request, mut outgoing: Outgoing, pace: Pace) -> Option<Message> {
-    let (reader, mut writer) = stream.into_split();
+async fn over_http1(client: &mut Client, mut stream: TcpStream, request: &Request, mut outgoing: Outgoing, pace: Pace) {
+    let (reader, mut writer) = stream.split();
+    let receiving = receive_http1(&mut client.message, http1::Reader::new(reader), &request.method);
     if let Some(raw) = &request.raw {
         // Who refuses it may close before all is written.
         let _ = writer.write_all(&raw.bytes()).await;
-        return receive_http1(http1::Reader::new(reader), &request.method).await;
+        receiving.await;
+    } else {
+        outgoing.lines.insert(0, ("host".into(), request.authority.clone().into_bytes()));
+        let start = format!("{} {} HTTP/1.1", request.method, request.path);
+        let sending = http1::write(&mut writer, &start, &outgoing, pace);
+        tokio::pin!(sending, receiving);
+        // A response may come before the request has ended, and then decides: what is still unsent stays so.
+        tokio::select! {
+            () = &mut receiving => {}
+            _ = &mut sending => receiving.await,
+        }
     }
-    outgoing.lines.insert(0, ("host".into(), request.authority.clone().into_bytes()));
-    let start = format!("{} {} HTTP/1.1", request.method, request.path);
-    let sending = http1::write(&mut writer, &start, &outgoing, pace);
-    let receiving = receive_http1(http1::Reader::new(reader), &request.method);
-    tokio::pin!(sending, receiving);
-    // A response may come before the request has ended, and then decides: what is still unsent stays so.
-    tokio::select! {
-        answer = &mut receiving => answer,
-        _ = &mut sending => receiving.await,
-    }
+    client.connection = Some(stream);
 }
 
-async fn receive_http1(mut reader: http1::Reader<impl tokio::io::AsyncRead + Unpin>, method: &str) -> Option<Message> {
-    loop {
-        let (start, headers) = reader.head().await.ok().flatten()?;
+/// Hears the response, as far as it comes.
+async fn receive_http1(
+    heard: &mut Option<Message>,
+    mut reader: http1::Reader<impl tokio::io::AsyncRead + Unpin>,
+    method: &str,
+) {
+    while let Ok(Some((start, headers))) = reader.head().await {
         let status = start.split(' ').nth(1).unwrap_or_default().to_owned();
         // Interim responses are no answer (RFC 9110 §15.2).
         if status.len() == 3 && status.starts_with('1') {
             continue;
         }
         let framing = http1::Framing::of_response(method, &status, &headers);
-        let mut message = Message { start: status, headers, ..Message::default() };
+        let message = heard.insert(Message { start: status, headers, ..Message::default() });
         let end = reader.body(framing, |part| message.push(part)).await;
         message.complete = end.is_ok();
-        return Some(message);
+        return;
     }
 }
 
-async fn over_http2(stream: TcpStream, request: &Request, outgoing: &Outgoing) -> Result<Option<Message>> {
+async fn over_http2(
+    heard: &mut Option<Message>,
+    stream: TcpStream,
+    request: &Request,
+    outgoing: &Outgoing,
+) -> Result<()> {
     let uri = Uri::builder().scheme("http").authority(request.authority.as_str()).path_and_query(request.path.as_str());
     let uri = uri.build().with_context(|| format!("HTTP/2 can't carry {}{}", request.authority, request.path))?;
     let mut sent =
@@ -68,18 +102,24 @@ async fn over_http2(stream: TcpStream, request: &Request, outgoing: &Outgoing) -
     let stream = Rewritten::client(stream, move || std::mem::take(&mut lines));
     let (mut sender, connection) =
         hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await?;
-    let connection = tokio::spawn(connection);
-    let answer = async {
-        let (head, body) = sender.send_request(sent).await.ok()?.into_parts();
+    let mut connections = JoinSet::new();
+    // It ends with this exchange, whenever that is.
+    connections.spawn(connection);
+    if let Ok(response) = sender.send_request(sent).await {
+        let (head, body) = response.into_parts();
         let headers = http2::lines(&head.headers);
-        let mut message = Message { start: head.status.as_str().to_owned(), headers, ..Message::default() };
+        let message = heard.insert(Message { start: head.status.as_str().to_owned(), headers, ..Message::default() });
         let end = http2::read(body, |part| message.push(part)).await;
         message.complete = end.is_ok();
-        Some(message)
-    };
-    let answer = answer.await;
-    connection.abort();
-    Ok(answer)
+    }
+    Ok(())
+}
+
+impl Client {
+    /// Leaves, where it still stays.
+    pub fn leave(&mut self) {
+        self.connection = None;
+    }
 }
 
 impl Message {
@@ -113,7 +153,7 @@ mod tests {
                 stream.write_all(answer).await.unwrap();
             });
             let request: Request = serde_saphyr::from_str(request).unwrap();
-            send(port, Protocol::Http1, &request, Cut::AsWritten, Pace::default()).await.unwrap()
+            super::answer(port, Protocol::Http1, &request).await.unwrap()
         })
     }
 

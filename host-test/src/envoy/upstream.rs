@@ -224,8 +224,10 @@ mod tests {
                 upstream.prepare(step, Cut::AsWritten, Pace::default());
                 assert_eq!(upstream.received().await, []);
                 let request = serde_saphyr::from_str("{method: PUT, path: /p, body: [a, b]}").unwrap();
-                let send = client::send(upstream.port(), protocol, &request, Cut::EveryByte, Pace::default());
-                let client = send.await.unwrap().unwrap();
+                let mut client = client::Client::default();
+                let (port, pace) = (upstream.port(), Pace::default());
+                client::send(&mut client, port, protocol, &request, Cut::EveryByte, pace).await.unwrap();
+                let client = client.message.unwrap();
                 assert_eq!(
                     (client.start.as_str(), client.body.as_slice(), client.complete),
                     ("202", &b"xyz"[..], true)

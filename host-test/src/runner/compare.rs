@@ -79,9 +79,12 @@ fn said(names: Names<'_>, (a, b): (&Play, &Play)) -> Option<String> {
 pub fn seen(names: Names<'_>, (a, b): (&Play, &Play)) -> Vec<String> {
     let mut found = Vec::new();
     messages(&mut found, names, "client", (a.client.as_ref(), b.client.as_ref()));
-    messages(&mut found, names, "upstream", (a.upstream.as_ref(), b.upstream.as_ref()));
-    for place in 0..a.further.len().max(b.further.len()) {
-        messages(&mut found, names, &format!("attempt {}", place + 2), (a.further.get(place), b.further.get(place)));
+    if a.chance.is_none() && b.chance.is_none() {
+        messages(&mut found, names, "upstream", (a.upstream.as_ref(), b.upstream.as_ref()));
+        for place in 0..a.further.len().max(b.further.len()) {
+            let attempts = (a.further.get(place), b.further.get(place));
+            messages(&mut found, names, &format!("attempt {}", place + 2), attempts);
+        }
     }
     let none = || "none".to_owned();
     let records = (a.record.clone().unwrap_or_else(none), b.record.clone().unwrap_or_else(none));
@@ -184,6 +187,22 @@ mod tests {
         let found =
             compare(&scenario("{scenario: s, steps: [{name: a page}]}"), (HostKind::Wasm, &a), (HostKind::Envoy, &b));
         assert_eq!(found, ["step 1 (a page), bodies cut after 3 bytes: client a: wasm `1`, envoy no line"]);
+    }
+
+    #[test]
+    fn what_envoy_leaves_to_chance_is_no_difference() {
+        let reached = |chance| {
+            let upstream = Some(Message::default()).filter(|_| chance == Some("why"));
+            Outcome { plays: vec![Play { upstream, chance, ..Play::default() }], ..Outcome::default() }
+        };
+        let differ = |a: &Outcome| {
+            let envoy = Outcome { plays: vec![Play::default()], ..Outcome::default() };
+            compare(&scenario("{scenario: s}"), (HostKind::Wasm, a), (HostKind::Envoy, &envoy))
+        };
+        assert!(differ(&reached(Some("why"))).is_empty());
+        let mut certain = reached(Some("why"));
+        certain.plays[0].chance = None;
+        assert_eq!(differ(&certain), ["step 1: upstream: wasm a message, envoy nothing"]);
     }
 
     #[test]

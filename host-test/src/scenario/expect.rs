@@ -57,6 +57,19 @@ pub struct ExpectUpstream {
     pub trailers: BTreeMap<String, HeaderExpectation>,
 }
 
+impl ExpectUpstream {
+    /// Whether it says nothing.
+    pub fn is_silent(&self) -> bool {
+        self.reached.is_none()
+            && self.method.is_none()
+            && self.path.is_none()
+            && self.headers.is_empty()
+            && self.body.is_none()
+            && self.complete.is_none()
+            && self.trailers.is_empty()
+    }
+}
+
 /// `null`: no such line. A value: one line, exactly this. A list: these lines, in this order.
 #[derive(Clone, Debug, Deserialize, JsonSchema, PartialEq, Eq)]
 #[serde(untagged)]

@@ -218,12 +218,24 @@ pub struct Given {
     pub drain: Span,
     /// The filter's `allow_on_headers_stop_iteration`: holding a head holds the head alone.
     pub allow_on_headers_stop_iteration: bool,
-    /// The listener's and the cluster's `per_connection_buffer_limit_bytes`.
+    /// The listener's and the cluster's `per_connection_buffer_limit_bytes`. Over HTTP/2 Envoy holds 16 MiB
+    /// of a message all the same.
     pub buffer_limit: usize,
     /// How many workers the proxy has; a step chooses one.
     pub workers: u32,
     /// How much each VM of the filter under test may use. Not played in Envoy.
     pub limits: Bounds,
+}
+
+impl Given {
+    /// How much of a message filters may hold. Over HTTP/2 it is a stream's window, 16 MiB, whatever the
+    /// limit of connections.
+    pub fn held_at_most(&self) -> usize {
+        match self.protocol {
+            Protocol::Http1 => self.buffer_limit,
+            Protocol::Http2 => 16 << 20,
+        }
+    }
 }
 
 impl Default for Given {

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 use serde_json::Value;
 
 use crate::{
-    envoy::{Process, client, demo::Seen, wire::Pace},
-    outcome::{Cut, Message, Play},
+    envoy::{Process, client, demo::Seen},
+    outcome::{Message, Play},
     runner::check::check,
     scenario::{Protocol, Step},
 };
@@ -53,7 +53,7 @@ pub struct Difference {
 pub async fn play(process: &Process, port: u16, seen: &Seen, step: &Step) -> Result<Row> {
     let offset = process.log_offset();
     seen.take();
-    let exchange = client::send(port, Protocol::Http1, step.request(), Cut::AsWritten, Pace::default());
+    let exchange = client::answer(port, Protocol::Http1, step.request());
     let client = tokio::time::timeout(ANSWER_WITHIN, exchange).await.context("no answer")??;
     let exchange = seen.take();
     let records = records(process, offset).await;

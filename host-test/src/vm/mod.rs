@@ -80,7 +80,7 @@ fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits
     let traced = |session: &Session| session.world().borrow_mut().trace.take();
     // Of the VMs that were started only the last, the worker's, plays.
     let start = traced(&session).rsplit(Entry::is_creation).next().map(<[_]>::to_vec);
-    let mut watch = Watch::new(scenario.given.buffer_limit);
+    let mut watch = Watch::new(scenario.given.held_at_most());
     outcome.hazards = start.as_deref().map(|start| watch.look(start)).unwrap_or_default();
     outcome.traces.extend(start.filter(|_| limits.trace));
     for (index, step) in scenario.steps.iter().enumerate() {
@@ -88,9 +88,10 @@ fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits
             let (mut play, _) = session.play(step, cut);
             play.step = index;
             outcome.plays.push(play);
+            let noticed = std::mem::take(&mut session.world().borrow_mut().noticed);
             if limits.trace || limits.watch {
                 let trace = traced(&session);
-                for hazard in watch.look(&trace) {
+                for hazard in watch.look(&trace).into_iter().chain(noticed) {
                     if !outcome.hazards.contains(&hazard) {
                         outcome.hazards.push(hazard);
                     }

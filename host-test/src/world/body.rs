@@ -7,7 +7,7 @@
 
 use super::{
     World,
-    exchange::{Exchange, Phase, Side},
+    exchange::{Exchange, Phase, Piece, Side},
     status::Status,
 };
 
@@ -70,6 +70,17 @@ impl Exchange {
                 Err("reading buffer 8 after a body's callback ends Envoy 1.40 (SIGSEGV): read it within")
             }
             _ => Ok(None),
+        }
+    }
+
+    /// Whether a buffer is a body that was freed. The error is fatal to the proxy.
+    pub fn check_buffer(&self, number: u32) -> Result<(), &'static str> {
+        match side(number) {
+            Some(side) if self.half(side).body.is_none() && self.half(side).piece == Piece::Gone => Err(
+                "reading or writing a body behind its last callback, which dropped it or held its sender back, ends \
+                 Envoy 1.40 (SIGSEGV): do it within, or buffer the body",
+            ),
+            _ => Ok(()),
         }
     }
 

@@ -106,12 +106,32 @@ pub struct Half {
     pub headers_open: bool,
     /// The headers that this filter holds, where a reply took their place.
     pub replaced: Option<Headers>,
-    /// The bytes in hand while a callback for body or trailers runs.
+    /// The bytes within reach: while a callback for body or trailers runs, and behind it as `piece` says.
     pub body: Option<Vec<u8>>,
+    pub piece: Piece,
+    /// The piece in hand, once the filter resumed the request.
+    pub out_of_reach: Option<Vec<u8>>,
     pub trailers: Option<Headers>,
     pub trailers_open: bool,
     /// Whether this filter made the trailers, which then stay within its reach.
     pub trailers_made: bool,
+    /// Whether it made them when the access log was written, which doesn't know of them.
+    pub trailers_late: bool,
+}
+
+/// What Envoy points to behind the callback for a piece of body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Piece {
+    #[default]
+    None,
+    /// What the filter was shown.
+    InHand,
+    /// What it keeps.
+    Kept,
+    /// A buffer that was emptied. What is written there goes nowhere.
+    Left,
+    /// Memory that was freed.
+    Gone,
 }
 
 impl Exchange {
@@ -181,8 +201,8 @@ impl Exchange {
         matches!(self.phase, Phase::Log | Phase::Done)
     }
 
-    /// Resumes a message. The request's headers are out of reach afterwards, whichever it was; those
-    /// of the response stay. The error is fatal to the proxy.
+    /// Resumes a message. The request's headers and trailers are out of reach afterwards, whichever it was;
+    /// those of the response stay. The error is fatal to the proxy.
     pub fn resume(&mut self, resume: Resume) -> Result<(), &'static str> {
         match resume {
             Resume::Request => self.resumed[0] = true,
@@ -195,8 +215,19 @@ impl Exchange {
             }
             Resume::Connection => return Ok(()),
         }
-        self.request.headers_open = false;
+        let request = &mut self.request;
+        (request.headers_open, request.trailers_open, request.trailers_made) = (false, false, false);
+        if std::mem::take(&mut request.piece) == Piece::InHand && self.phase == Phase::Body(Side::Request) {
+            request.out_of_reach = request.body.take();
+        }
         Ok(())
+    }
+
+    /// A request that has ended is logged once its codec has emptied the last piece.
+    pub fn drain_piece(&mut self) {
+        if self.request.piece == Piece::InHand {
+            (self.request.piece, self.request.body) = (Piece::Left, Some(Vec::new()));
+        }
     }
 
     /// Whether this message was resumed since the last call.

@@ -1,5 +1,6 @@
 //! What a module does that works in a test and goes wrong one day, seen in its calls alone, whatever a
-//! scenario expects.
+//! scenario expects. What only the messages show, a length that isn't the body's, is noticed where they go on
+//! (`stream/ends.rs`).
 
 use std::collections::BTreeSet;
 

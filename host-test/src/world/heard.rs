@@ -5,7 +5,8 @@
 //! 2. An empty line ends the head; what was left of it, with the lines that Envoy adds, is the body's beginning.
 //! 3. Over HTTP/2 a client refuses a response with a control character in it, or with a pseudo-header that
 //!    isn't a response's; of trailers it passes `:status` over.
-//! 4. A status from 100 to 199 promises another response, which never comes (RFC 9110 §15.2).
+//! 4. A length that is no number, or two of them, is no HTTP.
+//! 5. A status from 100 to 199 promises another response, which never comes (RFC 9110 §15.2).
 
 use super::{
     head::{name_is_valid, value_is_valid},
@@ -20,13 +21,17 @@ pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> 
     if sent.start.len() == 3 && sent.start.starts_with('1') {
         return Ok(None);
     }
+    if !one_length(&sent.headers) {
+        return Ok(None);
+    }
     if http2 {
         sent.trailers.retain(|(name, _)| name != ":status");
         let valid = |lines: &Lines| {
             let mut lines = lines.iter();
             lines.all(|(name, value)| !name.starts_with(':') && name_is_valid(name.as_bytes()) && value_is_valid(value))
         };
-        if !valid(&sent.headers) {
+        let of_a_connection = |(name, value): &(String, Vec<u8>)| name == "te" && value != b"trailers";
+        if !valid(&sent.headers) || sent.headers.iter().any(of_a_connection) {
             return Ok(None);
         }
         if !valid(&sent.trailers) {
@@ -63,6 +68,13 @@ pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> 
         }
     }
     Ok(Some(sent))
+}
+
+/// Whether a length is told once, and a number.
+fn one_length(lines: &Lines) -> bool {
+    let mut lengths = lines.iter().filter(|(name, _)| name == "content-length").map(|(_, value)| value);
+    let number = |value: &Vec<u8>| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
+    lengths.next().is_none_or(|first| number(first) && lengths.all(|other| other == first))
 }
 
 fn has_line_feed(lines: &Lines) -> bool {

@@ -3,15 +3,15 @@
 //! 1. A map is reachable while its message is held by this filter: from its callback until the
 //!    callback returns Continue or the stream is resumed. Afterwards it is gone.
 //! 2. All lines of a map that is gone are an empty list, not an error; every other call is.
-//! 3. In the last body callback of a message, trailers come into being when they are first written, and
-//!    stay within reach until the stream ends, although they went on.
+//! 3. While the last piece of a body is within reach, trailers come into being when they are first written, or
+//!    their size is asked for, and stay within reach until the stream ends, although they went on.
 //! 4. When the access log is written, the request's headers and the response's headers and trailers
 //!    can be read; the request's trailers are never found.
 //! 5. A map that is held when the stream ends, because the filter replied or the stream was cut off, stays
 //!    within reach: it can be written for the log, and read and written in `on_done`.
 
 use super::{
-    exchange::{Exchange, Phase, Side},
+    exchange::{Exchange, Phase, Piece, Side},
     headers::Headers,
     pairs::{self, Pairs},
     status::Status,
@@ -50,7 +50,11 @@ impl Exchange {
             }
             Map::Trailers(side) => {
                 let half = self.half(side);
-                (&half.trailers, (half.trailers_open || half.trailers_made) && !log || log && side == Side::Response)
+                (
+                    &half.trailers,
+                    (half.trailers_open || half.trailers_made) && !log
+                        || log && side == Side::Response && !half.trailers_late,
+                )
             }
             Map::Callout(_) if log => return Err(Status::NotFound),
             Map::Callout(_) => return Err(Status::BadArgument),
@@ -65,10 +69,13 @@ impl Exchange {
 
     fn writable(&mut self, map: Map) -> Result<&mut Headers, Status> {
         if let Map::Trailers(side) = map
-            && self.phase == Phase::Body(side)
+            && !self.half(side).trailers_open
+            && matches!(self.half(side).piece, Piece::InHand | Piece::Kept | Piece::Left)
             && self.end_of_stream
         {
+            let late = self.phase == Phase::Log;
             let half = self.half_mut(side);
+            half.trailers_late |= late && half.trailers.is_none();
             half.trailers_made = true;
             half.trailers.get_or_insert_with(|| Headers::trailers(side));
         }
@@ -166,7 +173,7 @@ mod tests {
     #[test]
     fn trailers_come_into_being_in_the_last_body_callback() {
         let mut exchange = exchange();
-        exchange.phase = Phase::Body(Side::Request);
+        (exchange.phase, exchange.request.piece) = (Phase::Body(Side::Request), Piece::InHand);
         assert_eq!(exchange.add(TRAILERS, b"t", b"1"), Err(Status::BadArgument));
         exchange.end_of_stream = true;
         assert_eq!(exchange.add(TRAILERS, b"t", b"1"), Ok(()));

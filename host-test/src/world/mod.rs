@@ -11,6 +11,7 @@ pub mod callouts;
 pub mod cel;
 pub mod clock;
 pub mod codec;
+mod date;
 pub mod exchange;
 pub mod faults;
 pub mod filter_state;
@@ -96,8 +97,12 @@ pub struct World {
     pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
     /// Whether a connection to the upstream stands idle, so that a request need not wait for one.
     pub connected: bool,
+    /// Whether each piece of a message waits until Envoy has worked off the one before.
+    pub pieces_wait: bool,
     /// What a filter did that ends Envoy's process; no step in which it happens passes.
     pub fatal: Vec<String>,
+    /// What is dangerous in what became of messages, whatever a scenario expects.
+    pub noticed: Vec<String>,
     /// How many VMs were made.
     vms: u32,
 }
@@ -111,6 +116,7 @@ impl World {
             faults: Faults::of(&scenario.faults),
             under_test: scenario.place(),
             environment: scenario.around.environment.clone(),
+            pieces_wait: scenario.needs_connections(),
             ..Self::default()
         };
         world.told_time_stands();

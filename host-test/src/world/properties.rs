@@ -130,21 +130,19 @@ impl Exchange {
     }
 }
 
-/// Without a connection only the number of attempts is known.
+/// The upstream is known once the router has chosen it, its connection later.
 fn upstream(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
-    let attempts = (b"request_attempt_count".to_vec(), Value::Integer(exchange.attempt.into()));
-    if !exchange.connected {
-        return vec![attempts];
+    let mut fields = vec![("request_attempt_count", Value::Integer(exchange.attempt.into()))];
+    if exchange.attempt > 0 {
+        fields.push(("address", Value::text("127.0.0.1:20000")));
+        fields.push(("port", Value::Integer(20000)));
+        fields.push(("transport_failure_reason", Value::text("")));
     }
-    let fields = [
-        ("address", Value::text("127.0.0.1:20000")),
-        ("port", Value::Integer(20000)),
-        ("local_address", Value::text("127.0.0.1:30000")),
-        ("transport_failure_reason", Value::text("")),
-        ("cx_pool_ready_duration", Value::Integer(0)),
-    ];
-    let fields = fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value));
-    fields.chain([attempts]).collect()
+    if exchange.attempt > 0 && exchange.connected {
+        fields.push(("local_address", Value::text("127.0.0.1:30000")));
+        fields.push(("cx_pool_ready_duration", Value::Integer(0)));
+    }
+    fields.into_iter().map(|(name, value)| (name.as_bytes().to_vec(), value)).collect()
 }
 
 /// Envoy's `Node`: what scenarios say of it is nothing.
@@ -213,8 +211,10 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let half = exchange.half(Side::Response);
     let log = exchange.phase == Phase::Log;
     let headers = half.headers.as_ref().filter(|_| half.headers_open || log);
+    // What the filter holds goes before what the client gets.
+    let held = half.replaced.as_ref().filter(|_| half.headers_open).or(headers);
     let trailers = half.trailers.as_ref().filter(|_| half.trailers_open || log);
-    let bytes = headers.map_or(0, Headers::size) + trailers.map_or(0, Headers::size);
+    let bytes = held.map_or(0, Headers::size) + trailers.map_or(0, Headers::size);
     let flags = match exchange.flags {
         0 => head::flags(exchange.details.as_deref().unwrap_or_default()),
         left => left,
@@ -223,8 +223,7 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
         (b"size".to_vec(), Value::Integer(exchange.sent)),
         (b"total_size".to_vec(), Value::Integer(exchange.sent + bytes as u64)),
         (b"flags".to_vec(), Value::Integer(flags)),
-        // What the filter holds goes before what the client gets.
-        (b"headers".to_vec(), map(half.replaced.as_ref().filter(|_| half.headers_open).or(headers))),
+        (b"headers".to_vec(), map(held)),
         (b"trailers".to_vec(), map(trailers)),
     ];
     if let Some(code) = half.headers.as_ref().and_then(head::status) {

@@ -4,7 +4,10 @@
 //! The listener is the one that scenarios get in Envoy: `server_header_transformation: PASS_THROUGH`,
 //! `generate_request_id: false`, `suppress_envoy_headers`, `skip_xff_append`.
 
-use super::headers::{Headers, Inline};
+use super::{
+    date,
+    headers::{Headers, Inline},
+};
 use crate::{
     outcome::Message,
     scenario::{Body, HeaderLines, Reply as Later, Request, Response},
@@ -40,6 +43,27 @@ pub fn request(request: &Request, http2: bool) -> Headers {
         headers.add(b"x-forwarded-proto", b"http");
     }
     headers
+}
+
+/// What the connection manager takes from a response on its way to the client.
+pub fn sanitise_response(headers: &mut Headers, http2: bool) {
+    for name in ["connection", "upgrade", "proxy-connection", "transfer-encoding"] {
+        headers.remove(name.as_bytes());
+    }
+    if http2 {
+        headers.remove(b"keep-alive");
+    }
+}
+
+/// What the connection manager writes into a response that leaves: the access log has it, and the client.
+/// `early`: the request hasn't ended, so that its connection is of no more use.
+pub fn dated(headers: &mut Headers, now: u64, early: bool) {
+    if headers.get(b"date").is_none() {
+        headers.add(b"date", date::written(now).as_bytes());
+    }
+    if early {
+        headers.add(b"connection", b"close");
+    }
 }
 
 /// What Envoy takes from every request (`ConnectionManagerUtility::mutateRequestHeaders`).
@@ -159,15 +183,28 @@ pub fn announced(lines: &[(String, Vec<u8>)]) -> Option<usize> {
     std::str::from_utf8(length).ok()?.parse().ok()
 }
 
-/// Makes of a message what the other side reads when the body isn't as long as `content-length`
-/// says, which Envoy never corrects: over HTTP/1 it reads so many bytes or waits for more, over
-/// HTTP/2 it refuses the message.
+/// Makes of a message over HTTP/1 what the other side reads when the body isn't as long as `content-length`
+/// says, which Envoy never corrects: it reads so many bytes, or waits for more. No trailers follow a length.
 pub fn framed(mut message: Message, http2: bool) -> Message {
-    if let Some(announced) = announced(&message.headers) {
-        message.complete &= if http2 { message.body.len() == announced } else { message.body.len() >= announced };
+    message.complete = is_whole(&message, http2);
+    if let Some(announced) = announced(&message.headers).filter(|_| !http2) {
         message.body.truncate(announced);
+        message.trailers.clear();
     }
     message
+}
+
+/// Whether a message has come to its end, as its receiver sees it: over HTTP/1 a length tells where that is.
+pub fn is_whole(message: &Message, http2: bool) -> bool {
+    let announced = announced(&message.headers).filter(|_| !http2);
+    announced.map_or(message.complete, |announced| message.body.len() >= announced)
+}
+
+/// Whether the receiver of an HTTP/2 message refuses what comes next of its body: more than was announced, or
+/// an end before all of it (RFC 9113 §8.1.1).
+pub fn breaks(message: &Message, more: usize, end: bool) -> bool {
+    let length = message.body.len() + more;
+    announced(&message.headers).is_some_and(|announced| length > announced || end && length != announced)
 }
 
 #[cfg(test)]

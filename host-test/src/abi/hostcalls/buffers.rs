@@ -37,6 +37,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             body::writable(buffer, call.guest().stage == Stage::Configuring)?;
             let exchange = call.exchange()?;
             let data = call.bytes(data, data_size)?;
+            let checked = exchange.borrow().check_buffer(buffer);
+            checked.map_err(|fatal| call.fatal(fatal))?;
             let set = exchange.borrow_mut().set_buffer(buffer, start, length, &data);
             Ok(set?)
         });
@@ -62,6 +64,8 @@ fn read(call: &mut Call<'_>, buffer: u32) -> Answer<Vec<u8>> {
         let shown = exchange.map_or(Ok(None), |exchange| exchange.body_in_hand());
         return Ok(shown.map_err(|fatal| call.fatal(fatal))?.unwrap_or(scratch));
     }
+    let checked = exchange.as_ref().map_or(Ok(()), |exchange| exchange.check_buffer(buffer));
+    checked.map_err(|fatal| call.fatal(fatal))?;
     let plugin = Rc::clone(&call.guest().plugin);
     let configuration = configuring.then_some(plugin.configuration.as_slice());
     let bytes =

@@ -6,8 +6,7 @@ use serde_json::{Value, json};
 
 use super::Host;
 use crate::{
-    envoy::{client, wire::Pace},
-    outcome::Cut,
+    envoy::client,
     scenario::{Protocol, Request},
 };
 
@@ -39,6 +38,6 @@ impl Host {
     /// Returns when all that the worker had to do is done.
     pub(super) async fn settled(&self) -> Result<()> {
         let port = *self.ports.get(NAME).context("Envoy has no listener to wait at")?;
-        client::send(port, Protocol::Http1, &Request::default(), Cut::AsWritten, Pace::default()).await.map(drop)
+        client::answer(port, Protocol::Http1, &Request::default()).await.map(drop)
     }
 }

@@ -89,17 +89,25 @@ impl Host {
         let upstream_pace = Pace::new(admin, format!("cluster.{}.upstream_cx_rx_bytes_total", stage.name));
         upstream.prepare(step.clone(), cut, upstream_pace);
 
-        let exchange = client::send(port, stage.scenario.given.protocol, step.request(), cut, downstream);
-        let exchange = tokio::time::timeout(EXCHANGE_WITHIN, exchange).await;
-        // Who gets no answer leaves, as on every host.
-        let mut client = exchange.unwrap_or(Ok(None))?;
+        let mut heard = client::Client::default();
+        let protocol = stage.scenario.given.protocol;
+        let exchange = client::send(&mut heard, port, protocol, step.request(), cut, downstream);
+        // Who gets no whole answer leaves, as on every host.
+        tokio::time::timeout(EXCHANGE_WITHIN, exchange).await.unwrap_or(Ok(()))?;
+        let mut client = heard.message.take();
         let mut received = upstream.received().await;
         if let Some(message) = &mut client {
             added::strip_response(message, step);
         }
         received.iter_mut().for_each(|message| added::strip_request(message, step));
         let mut received = received.into_iter();
-        let entry = match seen::next_line(&access_log, entries).await {
+        let mut line = seen::next_line(&access_log, entries).await;
+        if line.is_err() && client.is_some() {
+            // What was announced came, and the stream goes on for all that.
+            heard.leave();
+            line = seen::next_line(&access_log, entries).await;
+        }
+        let entry = match line {
             // What the codec refuses need be no stream at all.
             Err(_) if client.is_none() && step.request().raw.is_some() => {
                 seen::Entry { record: None, port: None, details: None }
@@ -118,6 +126,7 @@ impl Host {
             metrics,
             log: self.own_lines(stage, self.process.wasm_lines_since(offset)),
             missed: Vec::new(),
+            chance: None,
         })
     }
 

@@ -25,17 +25,13 @@ impl Proxy {
             (world.given.retries.clone(), world.given.redirects.clone())
         };
         let Some(open) = self.open.get_mut(name) else { return false };
-        if let Some(misled) = open.misled() {
+        // On a stream that stays open it answers whatever it waits for.
+        if let Some(misled) = open.misled().filter(|_| name.is_empty()) {
             // The connection itself ends over HTTP/1 only.
             self.world.borrow_mut().connected = misled == Misled::Refuses;
             if misled == Misled::Refuses {
                 self.run(name, |run| {
                     run.stream.connected = true;
-                    if let Some(upstream) = &mut run.stream.upstream {
-                        // It hands on none of it.
-                        upstream.body.clear();
-                        upstream.complete = false;
-                    }
                     run.upstream_babbles()
                 });
             }
@@ -112,10 +108,11 @@ enum Misled {
 
 impl Open {
     fn misled(&self) -> Option<Misled> {
-        let upstream = self.stream.upstream.clone().filter(|upstream| upstream.complete)?;
-        let http2 = self.stream.is_http2();
-        let misled = if http2 { Misled::Refuses } else { Misled::Waits };
-        (!wire::framed(upstream, http2).complete).then_some(misled)
+        if self.stream.is_refused_by_upstream() {
+            return Some(Misled::Refuses);
+        }
+        let upstream = self.stream.upstream.as_ref().filter(|upstream| upstream.complete)?;
+        (!wire::is_whole(upstream, self.stream.is_http2())).then_some(Misled::Waits)
     }
 
     /// The request that a redirect makes of this one; `None` where it isn't followed.

@@ -2,7 +2,7 @@
 
 use super::{Open, Proxy};
 use crate::{
-    outcome::Cut,
+    outcome::{Cut, Message},
     scenario::{HeaderLines, Part, Peer, Protocol, Response, Schedule, Step},
     world::{
         Headers, Side, codec,
@@ -55,7 +55,7 @@ impl Proxy {
             let world = self.world.borrow();
             let behind = Behind {
                 reply: step.reply.as_ref().map(wire::later),
-                buffer_limit: world.given.buffer_limit,
+                buffer_limit: world.given.held_at_most(),
                 head_alone: world.given.allow_on_headers_stop_iteration,
                 counted: world.given.retries.as_ref().is_some_and(|retries| retries.counted),
             };
@@ -72,6 +72,7 @@ impl Proxy {
             earlier: Vec::new(),
             answers: 0,
             redirects: 0,
+            in_one_go: !self.world.borrow().pieces_wait,
         };
         open.stream.head_request = request.method == "HEAD";
         self.open.insert(name.to_owned(), open);
@@ -107,6 +108,9 @@ impl Proxy {
 
     /// More of a message.
     fn part(&mut self, name: &str, side: Side, part: &Part, cut: Cut) {
+        if side == Side::Response && self.open.get(name).is_some_and(|open| open.stream.is_replied()) {
+            return;
+        }
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let has_trailers = !part.trailers.0.is_empty();
         let schedule = Schedule::rest(part.body.as_ref(), has_trailers, http2, part.more, cut);
@@ -122,8 +126,11 @@ impl Proxy {
         let mut waits = to_answer;
         while waits {
             let Some(open) = self.open.get_mut(name) else { return };
-            if to_answer && open.stream.upstream.as_ref().is_some_and(|upstream| upstream.complete || !name.is_empty())
-            {
+            let (refused, http2) = (open.stream.is_refused_by_upstream(), open.stream.is_http2());
+            let begun = |upstream: &Message| {
+                upstream.complete || wire::is_whole(upstream, http2) || refused || !name.is_empty()
+            };
+            if to_answer && open.stream.upstream.as_ref().is_some_and(begun) {
                 open.answered_by = step.clone();
                 to_answer = self.attempt(name, step, cut);
                 continue;
@@ -138,6 +145,9 @@ impl Proxy {
 
     /// The upstream's response.
     pub(super) fn respond(&mut self, name: &str, response: &Response, cut: Cut) {
+        if self.open.get(name).is_some_and(|open| open.stream.is_replied()) {
+            return;
+        }
         if let Some(open) = self.open.get_mut(name) {
             open.stream.connected = true;
         }
@@ -180,7 +190,7 @@ impl Proxy {
 
     /// What went to the upstream before has its connection by now, where each piece waits for the one before.
     fn connects(&mut self, name: &str) {
-        if let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) {
+        if let Some(open) = self.open.get_mut(name).filter(|open| !open.in_one_go) {
             open.stream.connected |= open.stream.upstream.is_some();
         }
     }
@@ -205,6 +215,7 @@ impl Proxy {
     fn reset(&mut self, name: &str, peer: Peer) {
         match peer {
             Peer::Client => self.run(name, |run| run.client_leaves()),
+            Peer::Upstream if self.open.get(name).is_some_and(|open| open.stream.is_replied()) => {}
             Peer::Upstream => self.run(name, |run| run.upstream_reset()),
         }
     }
@@ -216,5 +227,17 @@ impl Proxy {
         let mut run = Run { world: &self.world, stream: &mut open.stream };
         let acted = act(&mut run).and_then(|()| run.after_root());
         run.settle(acted);
+        self.refused(name);
+    }
+
+    /// Over HTTP/2 whoever takes a message for broken resets the stream, of which Envoy hears before the next
+    /// piece where each waits for the one before.
+    fn refused(&mut self, name: &str) {
+        let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) else { return };
+        if open.stream.is_left(Side::Request) {
+            self.run(name, |run| run.upstream_babbles());
+        } else if open.stream.is_left(Side::Response) {
+            self.run(name, |run| run.client_leaves());
+        }
     }
 }

@@ -71,6 +71,8 @@ struct Open {
     /// Attempts that were answered.
     answers: usize,
     redirects: u32,
+    /// Envoy is given its pieces all at once.
+    in_one_go: bool,
 }
 
 impl Proxy {

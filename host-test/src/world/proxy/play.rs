@@ -48,22 +48,44 @@ impl Proxy {
         // The access log tells it, when the stream ends.
         let record = open.stream.state(world.record_name().as_bytes()).filter(|_| open.stream.ended);
         let mut upstream =
-            open.earlier.iter().chain(&open.stream.upstream_before).chain(&open.stream.upstream).map(|upstream| {
-                let mut upstream = wire::framed(wire::without_added(upstream.clone(), &open.request), http2);
-                wire::unframed(&mut upstream, &[&open.request.headers]);
-                upstream
-            });
-        let client = open.stream.client.clone().map_or(Ok(None), |client| received(client, open, http2));
+            open.earlier.iter().chain(&open.stream.upstream_before).chain(open.stream.heard_by_upstream()).map(
+                |upstream| {
+                    let mut upstream = wire::framed(wire::without_added(upstream.clone(), &open.request), http2);
+                    wire::unframed(&mut upstream, &[&open.request.headers]);
+                    upstream
+                },
+            );
+        let client = open.stream.heard_by_client().cloned().map_or(Ok(None), |client| received(client, open, http2));
         let (client, missed) = client.map_or_else(|untold| (None, vec![untold]), |client| (client, Vec::new()));
         Play {
             client,
             missed,
             upstream: upstream.next(),
             further: upstream.collect(),
+            chance: chance(open, http2),
             record: record.map(|record| String::from_utf8_lossy(record).into_owned()),
             ..Play::default()
         }
     }
+}
+
+/// What Envoy leaves to chance where it is given a request all at once. A named stream waits between its pieces.
+fn chance(open: &Open, http2: bool) -> Option<&'static str> {
+    if !open.in_one_go {
+        return None;
+    }
+    let stream = &open.stream;
+    if stream.broken_off {
+        return Some(
+            "the request was broken off right behind its head, which the upstream may have or not: name the `stream`, \
+             whose pieces wait for one another",
+        );
+    }
+    let unlike = stream.upstream_before.iter().any(|before| Some(before) != stream.upstream.as_ref());
+    (unlike && !http2).then_some(
+        "the request's head went to the upstream twice, on two connections, and either may come first: name the \
+         `stream`, whose pieces wait for one another",
+    )
 }
 
 /// What the client makes of what was sent.
@@ -79,10 +101,6 @@ fn received(sent: Message, open: &Open, http2: bool) -> Result<Option<Message>, 
     // Over HTTP/2 a client takes a body for an error where none can be.
     let complete = sent.complete && !(http2 && head_request && !sent.body.is_empty());
     let mut client = if bodiless { Message { body: Vec::new(), complete, ..sent } } else { wire::framed(sent, http2) };
-    if !bodiless && open.stream.asks_for_head() && client.body.is_empty() && !client.complete {
-        // A filter asked for the head only: the client waits for the body that it announces.
-        return Ok(None);
-    }
     let step = &open.answered_by;
     let written =
         [step.response.as_ref().map(|response| &response.headers), step.reply.as_ref().map(|reply| &reply.headers)];

@@ -3,7 +3,7 @@
 use super::{Halt, Run};
 use crate::{
     outcome::Message,
-    world::{Side, head, reply::Reply, wire},
+    world::{Headers, Side, head, reply::Reply, wire},
 };
 
 impl Run<'_> {
@@ -14,7 +14,12 @@ impl Run<'_> {
             Side::Response => self.towards_client()?,
         }
         if end {
+            // A message that is broken from the start isn't heard at all.
+            let unheard = self.is_refused(side, 0, true);
             self.complete(side);
+            if unheard && let Some(message) = self.receiver(side) {
+                message.complete = true;
+            }
         }
         Ok(())
     }
@@ -23,7 +28,10 @@ impl Run<'_> {
         if side == Side::Response {
             self.stream.sent += data.len() as u64;
         }
-        if let Some(message) = self.receiver(side) {
+        self.stream.direction(side).went += data.len();
+        if !self.is_refused(side, data.len(), end)
+            && let Some(message) = self.receiver(side).filter(|message| !message.complete)
+        {
             message.body.extend(data);
         }
         if end {
@@ -34,11 +42,45 @@ impl Run<'_> {
 
     pub(super) fn trailers_through(&mut self, side: Side) -> Result<(), Halt> {
         let trailers = self.stream.direction(side).trailers.as_ref().map(wire::trailers).unwrap_or_default();
-        if let Some(message) = self.receiver(side) {
+        if !self.is_refused(side, 0, true)
+            && let Some(message) = self.receiver(side)
+        {
             message.trailers = trailers;
         }
         self.complete(side);
         Ok(())
+    }
+
+    /// Whether the receiver takes the message for broken, from here on: over HTTP/2 the length that is announced
+    /// is that of the body. Where a head is all that is asked for it isn't.
+    fn is_refused(&mut self, side: Side, more: usize, end: bool) -> bool {
+        let bodiless = |message: &Message| matches!(&*message.start, "204" | "304");
+        let headless =
+            side == Side::Response && (self.stream.head_request || self.stream.client.as_ref().is_some_and(bodiless));
+        let http2 = self.stream.http2 && !headless;
+        let breaks = http2 && self.receiver(side).is_some_and(|message| wire::breaks(message, more, end));
+        if breaks {
+            self.look_at_length(side);
+        }
+        let direction = self.stream.direction(side);
+        direction.refused |= breaks;
+        direction.refused
+    }
+
+    /// A length that was right when the message came, and no longer is.
+    fn look_at_length(&mut self, side: Side) {
+        let direction = self.stream.direction(side);
+        let was_right = direction.announced.is_none_or(|announced| !direction.ended || announced == direction.came);
+        let went = direction.went;
+        let announced = self.receiver(side).and_then(|message| wire::announced(&message.headers));
+        if let Some(announced) = announced.filter(|announced| was_right && *announced != went) {
+            let message = if side == Side::Request { "request" } else { "response" };
+            let told = format!(
+                "the body of the {message} was edited and its content-length left: it says {announced}, and {went} \
+                 bytes went on; remove it, or write the new length"
+            );
+            self.world.borrow_mut().noticed.push(told);
+        }
     }
 
     /// The connection manager chooses a route before the filters, and the router once more behind them.
@@ -67,6 +109,7 @@ impl Run<'_> {
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
+        self.stream.request.refused = false;
         let earlier = self.stream.upstream.replace(wire::head(&headers));
         self.stream.upstream_before.extend(earlier);
         Ok(())
@@ -74,17 +117,31 @@ impl Run<'_> {
 
     /// Envoy sends no head without a status.
     fn towards_client(&mut self) -> Result<(), Halt> {
-        let headers = self.stream.response.headers.clone().unwrap_or_default();
-        let Some(status) = head::status(&headers) else {
-            return Err(Halt::Replied(Reply::plain(502, "missing required header: :status", "missing_status")));
-        };
-        self.stream.client = Some(Message { start: status.to_string(), ..wire::head(&headers) });
-        Ok(())
+        let mut headers = self.stream.response.headers.take().unwrap_or_default();
+        let status = head::status(&headers);
+        if let Some(status) = status {
+            wire::sanitise_response(&mut headers, self.stream.http2);
+            self.stream.client = Some(Message { start: status.to_string(), ..wire::head(&headers) });
+            self.date(&mut headers);
+        }
+        self.stream.response.headers = Some(headers);
+        match status {
+            Some(_) => Ok(()),
+            None => Err(Halt::Replied(Reply::plain(502, "missing required header: :status", "missing_status"))),
+        }
+    }
+
+    /// A head that goes to the client is written to the access log with what Envoy adds.
+    pub(super) fn date(&self, headers: &mut Headers) {
+        let now = self.world.borrow().clock.now();
+        wire::dated(headers, now, !self.stream.http2 && !self.stream.request.ended);
     }
 
     fn complete(&mut self, side: Side) {
+        let refused = self.stream.direction(side).refused;
+        self.look_at_length(side);
         if let Some(message) = self.receiver(side) {
-            message.complete = true;
+            message.complete = !refused;
         }
         if side == Side::Response {
             self.end();

@@ -3,7 +3,7 @@
 //!
 //! 1. A request meets the filters in their order, a response in the reverse order. A filter that
 //!    holds a message is where it waits; what comes behind is buffered there, dropped, or shown to the
-//!    filter, as its callback's answer says (`pass`).
+//!    filter, as its callback's answer says (`pass`, `piece`).
 //! 2. Behind the last filter stands the router, before the first the client (`ends`).
 //! 3. What a filter may reach of a message lies in its own [`Exchange`], and only while one of its
 //!    callbacks runs: it is lent before, and taken back afterwards.
@@ -16,6 +16,7 @@ mod ends;
 mod filter;
 mod leave;
 mod pass;
+mod piece;
 mod reply;
 mod run;
 
@@ -48,8 +49,8 @@ enum Iteration {
     Continue,
     /// The head is held; body and trailers are shown to the filter.
     Stopped,
-    /// All is held, and the filter is shown nothing.
-    StoppedAll,
+    /// All is held, and the filter is shown nothing; above the limit the sender is held back, or given up.
+    StoppedAll { holds_back: bool },
 }
 
 /// One message at one filter.
@@ -60,7 +61,8 @@ struct Pass {
     head_on: bool,
     /// The filter was told that the message ends.
     ended: bool,
-    /// The filter keeps the body, and sees all of it in each callback.
+    /// The filter keeps the body, and sees all of it in each callback; until its next one, even where it was
+    /// resumed.
     buffering: bool,
 }
 
@@ -81,15 +83,22 @@ struct Seat {
 #[derive(Debug, Default)]
 struct Direction {
     headers: Option<Headers>,
-    /// What a filter holds of the body.
+    /// What a filter holds of the body. Once there was something to hold, Envoy keeps the buffer, empty, to
+    /// the end.
     buffered: Option<Vec<u8>>,
-    /// There was something to hold: Envoy keeps the buffer, empty, to the end.
-    has_held: bool,
     /// The buffer holds its sender back instead of giving up.
     streaming: bool,
     trailers: Option<Headers>,
     /// Its sender has said all.
     ended: bool,
+    /// The length that its head announced when it came, and the bytes of body that came and went on.
+    announced: Option<usize>,
+    came: usize,
+    went: usize,
+    /// Its receiver took it for broken.
+    refused: bool,
+    /// That receiver has reset the stream.
+    left: bool,
 }
 
 /// What stands behind the filters under test and before the upstream.
@@ -134,6 +143,8 @@ pub struct Stream {
     pub ended: bool,
     /// Somebody replied; nothing of the request goes on.
     replied: bool,
+    /// The request was broken off, behind a head that had only just gone to the upstream.
+    pub broken_off: bool,
     /// A request whose answer has no body.
     pub head_request: bool,
     /// Which attempt reaches the upstream, from 1.
@@ -177,6 +188,7 @@ impl Stream {
             client: None,
             ended: false,
             replied: false,
+            broken_off: false,
             head_request: false,
             attempt: 1,
             connected: false,
@@ -192,6 +204,26 @@ impl Stream {
         self.upstream.as_ref().is_some_and(|upstream| upstream.start.starts_with("HEAD "))
     }
 
+    /// What the upstream heard of the request. Over HTTP/2 it says nothing of one that is broken from the start.
+    pub fn heard_by_upstream(&self) -> Option<&Message> {
+        self.upstream.as_ref().filter(|upstream| !(self.request.refused && upstream.complete))
+    }
+
+    /// What the client heard of the response.
+    pub fn heard_by_client(&self) -> Option<&Message> {
+        self.client.as_ref().filter(|client| !(self.response.refused && client.complete))
+    }
+
+    /// Whether somebody replied, so that nobody hears the upstream any more.
+    pub fn is_replied(&self) -> bool {
+        self.replied
+    }
+
+    /// Whether the upstream took the request for broken.
+    pub fn is_refused_by_upstream(&self) -> bool {
+        self.request.refused
+    }
+
     pub fn is_http2(&self) -> bool {
         self.http2
     }
@@ -202,6 +234,12 @@ impl Stream {
 
     pub fn response_headers(&self) -> Option<&Headers> {
         self.response.headers.as_ref()
+    }
+
+    /// Whether the receiver of a message, over HTTP/2, has just taken it for broken.
+    pub fn is_left(&mut self, side: Side) -> bool {
+        let direction = self.direction(side);
+        direction.refused && !std::mem::replace(&mut direction.left, true)
     }
 
     /// What a filter left under a name.

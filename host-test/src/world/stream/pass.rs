@@ -4,10 +4,14 @@
 //! 2. The answer to a piece of body: on, with all that was kept; kept; or dropped. A filter that
 //!    keeps the body sees all of it next time; one that only holds its sender back sees the new piece.
 //! 3. On, said to the body, takes a waiting head along.
-//! 4. Resuming lets on what waits behind the filter: head, body, trailers.
+//! 4. Resuming lets on what waits behind the filter: head, body, trailers. From within a callback it takes
+//!    effect when that returns, and before its answer does: what it lets on meets the answer no more.
 
-use super::{Halt, Iteration, Run};
-use crate::world::{Headers, Phase, Side, exchange::Half, reply::Reply};
+use super::{
+    Halt, Iteration, Run,
+    piece::{count, too_large},
+};
+use crate::world::{Headers, Phase, Side, exchange::Half, reply::Reply, wire};
 
 impl Run<'_> {
     /// The filter at a place, counted from where the message comes.
@@ -21,6 +25,7 @@ impl Run<'_> {
     /// A head begins its way.
     pub fn head(&mut self, side: Side, headers: Headers, end: bool) -> Result<(), Halt> {
         let direction = self.stream.direction(side);
+        direction.announced = wire::announced(&wire::head(&headers).headers);
         direction.headers = Some(headers);
         direction.ended = end;
         if side == Side::Request {
@@ -31,11 +36,15 @@ impl Run<'_> {
 
     /// A piece of body begins its way.
     pub fn body(&mut self, side: Side, data: Vec<u8>, end: bool) -> Result<(), Halt> {
-        self.stream.direction(side).ended |= end;
+        let direction = self.stream.direction(side);
+        direction.ended |= end;
+        direction.came += data.len();
         if side == Side::Request {
             self.stream.received += data.len() as u64;
         }
-        self.data_from(side, 0, data, end, false)
+        let passed = self.data_from(side, 0, data, end, false);
+        self.broke_off(side, &passed);
+        passed
     }
 
     /// Trailers begin their way.
@@ -43,7 +52,14 @@ impl Run<'_> {
         let direction = self.stream.direction(side);
         direction.trailers = Some(trailers);
         direction.ended = true;
-        self.trailers_from(side, 0)
+        let passed = self.trailers_from(side, 0);
+        self.broke_off(side, &passed);
+        passed
+    }
+
+    fn broke_off(&mut self, side: Side, passed: &Result<(), Halt>) {
+        let began = self.stream.upstream.as_ref().is_some_and(|upstream| !upstream.complete);
+        self.stream.broken_off |= side == Side::Request && began && passed.is_err();
     }
 
     fn headers_from(&mut self, side: Side, place: usize, end: bool) -> Result<(), Halt> {
@@ -77,27 +93,27 @@ impl Run<'_> {
         if resumed && side == Side::Response && matches!(returned, 0 | 2) {
             return Err(self.ended(seat, "proxy_on_response_headers", super::run::SENT_TWICE));
         }
+        if let Some(pass) = self.pass(side, seat) {
+            pass.ended = end;
+        }
+        if resumed {
+            // The head goes on at once. Where the callback lets it on as well, all behind meet it twice.
+            self.resume(side, seat)?;
+        }
         let head_alone = self.stream.behind.head_alone;
         let Some(pass) = self.pass(side, seat) else { return Ok(true) };
-        pass.ended = end;
-        let holds_sender_back = returned != 3;
         pass.iteration = match returned {
             // 2 is ContinueAndEndStream, which Envoy takes for Continue.
             0 | 2 => Iteration::Continue,
-            _ if resumed => Iteration::Continue,
             1 if head_alone => Iteration::Stopped,
-            _ => Iteration::StoppedAll,
+            3 => Iteration::StoppedAll { holds_back: false },
+            _ => Iteration::StoppedAll { holds_back: true },
         };
         if pass.iteration != Iteration::Continue {
-            self.stream.direction(side).streaming = holds_sender_back;
             return Ok(false);
         }
-        let first = !std::mem::replace(&mut pass.head_on, true);
+        pass.head_on = true;
         self.close(side, seat, |half| half.headers_open = false);
-        if resumed && first && returned == 0 && side == Side::Request && end {
-            // Resuming sends it on at once, and so does the answer: everything behind meets it twice.
-            self.headers_from(side, seat + 1, end)?;
-        }
         Ok(true)
     }
 
@@ -110,6 +126,9 @@ impl Run<'_> {
         mut end: bool,
         kept: bool,
     ) -> Result<(), Halt> {
+        if self.is_moot(side) {
+            return Ok(());
+        }
         let had_trailers = self.stream.direction(side).trailers.is_some();
         // A filter may give a message trailers when its body ends.
         let mut trailers_behind = None;
@@ -119,15 +138,26 @@ impl Run<'_> {
                 continue;
             }
             let Some(pass) = self.pass(side, seat) else { continue };
-            if pass.iteration == Iteration::StoppedAll {
+            if let Iteration::StoppedAll { holds_back } = pass.iteration {
+                self.stream.direction(side).streaming = holds_back;
                 return self.keep(side, data);
             }
             if pass.ended {
                 return Ok(());
             }
             pass.ended = end;
-            match self.data_at(side, seat, data, end, kept)? {
+            let on = self.data_at(side, seat, data, end, kept)?;
+            if self.stream.ended {
+                return Ok(());
+            }
+            let made = !had_trailers && self.stream.direction(side).trailers.is_some();
+            match on {
                 Some(on) => data = on,
+                // Trailers that were made don't wait for the body of a request, but go past it.
+                None if made && side == Side::Request => {
+                    self.close(side, seat, |half| half.trailers_open = false);
+                    return self.trailers_from(side, trailers_behind.unwrap_or(place + 1));
+                }
                 None => return Ok(()),
             }
             if !had_trailers && trailers_behind.is_none() && self.stream.direction(side).trailers.is_some() {
@@ -139,79 +169,25 @@ impl Run<'_> {
         trailers_behind.map_or(Ok(()), |place| self.trailers_from(side, place))
     }
 
-    /// The callback for a piece of body; what goes on behind it, if anything does.
-    fn data_at(
-        &mut self,
-        side: Side,
-        seat: usize,
-        data: Vec<u8>,
-        end: bool,
-        kept: bool,
-    ) -> Result<Option<Vec<u8>>, Halt> {
-        let buffering = self.pass(side, seat).is_some_and(|pass| pass.buffering);
-        let in_hand = if buffering {
-            self.keep(side, data)?;
-            self.stream.direction(side).buffered.take().unwrap_or_default()
-        } else {
-            data
-        };
-        let size = in_hand.len();
-        if let Some(pass) = self.pass(side, seat) {
-            // What is in hand is given to the filter here, and not lent.
-            pass.buffering = false;
-        }
-        self.prepare(seat, Phase::Body(side), end, |half| half.body = Some(in_hand));
-        let returned = self.call(seat, |filter, id| filter.body(id, side, count(size), end));
-        let data = self.take_body(side, seat);
-        let (returned, resumed) = (returned?, self.resumed(side, seat));
-        let Some(pass) = self.pass(side, seat) else { return Ok(Some(data)) };
-        match returned {
-            0 if pass.iteration == Iteration::Continue => return Ok(Some(data)),
-            0 => {
-                self.put_back(side, data);
-                self.resume(side, seat)?;
-            }
-            _ if resumed => {
-                self.put_back(side, data);
-                self.resume(side, seat)?;
-            }
-            1 => {
-                (pass.iteration, pass.buffering) = (Iteration::Stopped, true);
-                self.stream.direction(side).streaming = false;
-                self.keep(side, data)?;
-            }
-            2 => {
-                pass.iteration = Iteration::Stopped;
-                self.stream.direction(side).streaming = true;
-                self.keep(side, data)?;
-            }
-            _ => {
-                pass.iteration = Iteration::Stopped;
-                if kept {
-                    self.put_back(side, data);
-                }
-                let direction = self.stream.direction(side);
-                // The end is remembered, so that resuming sends it on.
-                if direction.ended && direction.trailers.is_none() {
-                    direction.buffered.get_or_insert_default();
-                }
-            }
-        }
-        Ok(None)
+    /// Whether nobody waits any more for what a side says.
+    fn is_moot(&self, side: Side) -> bool {
+        self.stream.ended || side == Side::Request && (self.stream.replied || self.stream.response.ended)
     }
 
     fn trailers_from(&mut self, side: Side, place: usize) -> Result<(), Halt> {
+        if self.is_moot(side) {
+            return Ok(());
+        }
         for place in place..self.stream.seats.len() {
             let seat = self.seat(side, place);
             if !self.takes_part(seat) {
                 continue;
             }
             let Some(pass) = self.pass(side, seat) else { continue };
-            if pass.iteration == Iteration::StoppedAll {
+            if matches!(pass.iteration, Iteration::StoppedAll { .. }) {
                 return Ok(());
             }
             pass.ended = true;
-            let waiting = pass.iteration == Iteration::Stopped;
             let lines = self.stream.direction(side).trailers.as_ref().map_or(0, |lines| lines.lines().len());
             self.prepare(seat, Phase::Trailers(side), true, |half| half.trailers_open = true);
             let returned = self.call(seat, |filter, id| filter.trailers(id, side, count(lines)))?;
@@ -219,36 +195,33 @@ impl Run<'_> {
             if resumed && side == Side::Response && returned == 0 {
                 return Err(self.ended(seat, "proxy_on_response_trailers", super::run::SENT_TWICE));
             }
-            if returned != 0 && !resumed {
-                if let Some(pass) = self.pass(side, seat) {
-                    pass.iteration = Iteration::Stopped;
-                }
+            if resumed {
+                self.resume(side, seat)?;
+            }
+            let Some(pass) = self.pass(side, seat) else { continue };
+            let waits = pass.iteration == Iteration::Stopped;
+            if returned != 0 {
+                pass.iteration = Iteration::Stopped;
                 return Ok(());
             }
             self.close(side, seat, |half| half.trailers_open = false);
-            if waiting {
+            if waits {
                 return self.resume(side, seat);
             }
         }
         self.trailers_through(side)
     }
 
-    /// Lets on what waits behind a filter. A head that goes on because of its body stays within reach.
+    /// Lets on what waits behind a filter: head, body, trailers. Where nothing waits, what was held once
+    /// goes on as an empty piece, and trailers go on again.
     pub(super) fn resume(&mut self, side: Side, seat: usize) -> Result<(), Halt> {
-        if self.stream.ended || side == Side::Request && self.stream.replied {
+        if self.is_moot(side) {
             return Ok(());
         }
         let place = self.seat(side, seat);
         let Some(pass) = self.pass(side, seat) else { return Ok(()) };
-        if pass.iteration == Iteration::Continue {
-            let direction = self.stream.direction(side);
-            let (again, end) = (direction.has_held && direction.trailers.is_none(), direction.ended);
-            // Resumed once more, Envoy passes its buffer on, which is empty.
-            return if again { self.data_from(side, place + 1, Vec::new(), end, true) } else { Ok(()) };
-        }
-        let shown_nothing = pass.iteration == Iteration::StoppedAll;
+        let shown_nothing = matches!(pass.iteration, Iteration::StoppedAll { .. });
         pass.iteration = Iteration::Continue;
-        pass.buffering = false;
         let head_waits = !std::mem::replace(&mut pass.head_on, true);
         // A filter that was shown nothing is shown now what came meanwhile.
         let from = if shown_nothing { place } else { place + 1 };
@@ -259,9 +232,8 @@ impl Run<'_> {
         }
         let direction = self.stream.direction(side);
         let (ended, has_trailers) = (direction.ended, direction.trailers.is_some());
-        if let Some(data) = direction.buffered.take() {
-            let end = ended && !has_trailers;
-            self.data_from(side, from, data, end, true)?;
+        if let Some(data) = direction.buffered.as_mut().map(std::mem::take) {
+            self.data_from(side, from, data, ended && !has_trailers, true)?;
         }
         if has_trailers {
             self.trailers_from(side, from)?;
@@ -270,7 +242,7 @@ impl Run<'_> {
     }
 
     /// Adds to what is held; above the limit the message is given up.
-    fn keep(&mut self, side: Side, data: Vec<u8>) -> Result<(), Halt> {
+    pub(super) fn keep(&mut self, side: Side, data: Vec<u8>) -> Result<(), Halt> {
         self.put_back(side, data);
         let limit = self.stream.behind.buffer_limit;
         let answered = self.stream.client.is_some();
@@ -278,40 +250,33 @@ impl Run<'_> {
         let held = direction.buffered.as_ref().map_or(0, Vec::len);
         match side {
             _ if held <= limit || direction.streaming => Ok(()),
-            Side::Request => Err(Halt::Replied(Reply::plain(413, "Payload Too Large", "request_payload_too_large"))),
-            Side::Response if answered => Err(Halt::Cut),
+            Side::Request => Err(Halt::Replied(too_large())),
+            Side::Response if answered => {
+                self.stream.details = Some("response_payload_too_large".into());
+                Err(Halt::Cut)
+            }
             Side::Response => {
                 Err(Halt::Replied(Reply::plain(500, "Internal Server Error", "response_payload_too_large")))
             }
         }
     }
 
-    fn put_back(&mut self, side: Side, data: Vec<u8>) {
-        let direction = self.stream.direction(side);
-        direction.has_held = true;
-        match &mut direction.buffered {
-            Some(buffered) => buffered.extend(data),
-            none => *none = Some(data),
-        }
+    pub(super) fn put_back(&mut self, side: Side, data: Vec<u8>) {
+        self.stream.direction(side).buffered.get_or_insert_default().extend(data);
     }
 
-    fn resumed(&self, side: Side, seat: usize) -> bool {
+    pub(super) fn resumed(&self, side: Side, seat: usize) -> bool {
         self.stream.seats.get(seat).is_some_and(|seat| seat.exchange.borrow_mut().take_resumed(side))
     }
 
-    fn take_body(&self, side: Side, seat: usize) -> Vec<u8> {
-        let body = self.stream.seats.get(seat).and_then(|seat| seat.exchange.borrow_mut().half_mut(side).body.take());
-        body.unwrap_or_default()
-    }
-
-    fn close(&self, side: Side, seat: usize, change: impl FnOnce(&mut Half)) {
+    pub(super) fn close(&self, side: Side, seat: usize, change: impl FnOnce(&mut Half)) {
         if let Some(seat) = self.stream.seats.get(seat) {
             change(seat.exchange.borrow_mut().half_mut(side));
         }
     }
 
     /// What the filter finds when its next callback begins.
-    fn prepare(&self, seat: usize, phase: Phase, end: bool, change: impl FnOnce(&mut Half)) {
+    pub(super) fn prepare(&self, seat: usize, phase: Phase, end: bool, change: impl FnOnce(&mut Half)) {
         let Some(seat) = self.stream.seats.get(seat) else { return };
         let mut exchange = seat.exchange.borrow_mut();
         exchange.phase = phase;
@@ -320,8 +285,4 @@ impl Run<'_> {
             change(exchange.half_mut(side));
         }
     }
-}
-
-fn count(length: usize) -> u32 {
-    u32::try_from(length).unwrap_or(u32::MAX)
 }

@@ -19,7 +19,6 @@ impl Run<'_> {
         }
         self.stream.details = Some(reply.details());
         self.stream.replied = true;
-        self.stream.request.buffered = None;
         let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
         let bodiless = body.is_empty() || self.stream.head_request;
         self.head(Side::Response, headers, bodiless)?;
@@ -54,8 +53,10 @@ impl Run<'_> {
     /// A reply that goes to the client past all filters.
     fn direct(&mut self, reply: Reply) {
         self.stream.details = Some(reply.details());
-        let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let (mut headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        wire::sanitise_response(&mut headers, self.stream.http2);
         let mut message = wire::head(&headers);
+        self.date(&mut headers);
         if let Some(replaced) = self.stream.response.headers.replace(headers) {
             for seat in &self.stream.seats {
                 let mut exchange = seat.exchange.borrow_mut();
@@ -63,6 +64,7 @@ impl Run<'_> {
             }
         }
         if !self.stream.head_request {
+            self.stream.sent += body.len() as u64;
             message.body = body;
         }
         message.complete = true;

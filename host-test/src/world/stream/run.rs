@@ -185,7 +185,13 @@ impl Run<'_> {
         for phase in [Phase::Log, Phase::Done] {
             for seat in 0..self.stream.seats.len() {
                 let Some(place) = self.stream.seats.get_mut(seat) else { continue };
-                place.exchange.borrow_mut().phase = phase;
+                {
+                    let mut exchange = place.exchange.borrow_mut();
+                    exchange.phase = phase;
+                    if phase == Phase::Log && self.stream.replied && self.stream.request.ended {
+                        exchange.drain_piece();
+                    }
+                }
                 let (Some(id), Some(vm), created) = (place.id, place.vm(), place.created) else { continue };
                 if !created && self.begin(seat).is_err() {
                     continue;
