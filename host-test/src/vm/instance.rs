@@ -237,7 +237,9 @@ impl Filter for Instance {
     }
 
     fn queue_ready(&mut self, root: u32, queue: u32) -> Result<(), Trap> {
-        if !self.store.data().roots.contains_key(&root) {
+        // The VM may be another than that which registered it, and a stream may have the number there.
+        let guest = self.store.data();
+        if !guest.roots.contains_key(&root) && !guest.streams.contains_key(&root) {
             return Ok(());
         }
         self.call::<_, ()>(root, "proxy_on_queue_ready", (root, queue)).map(drop)

@@ -96,6 +96,8 @@ pub struct World {
     pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
     /// Whether a connection to the upstream stands idle, so that a request need not wait for one.
     pub connected: bool,
+    /// Whether each stream has a connection of its own to the upstream.
+    pub connects_each: bool,
     /// What a filter did that ends Envoy's process; no step in which it happens passes.
     pub fatal: Vec<String>,
     /// How many VMs were made.
@@ -110,6 +112,7 @@ impl World {
             plugin: scenario.plugin.clone(),
             faults: Faults::of(&scenario.faults),
             under_test: scenario.place(),
+            connects_each: scenario.needs_connections(),
             ..Self::default()
         };
         world.told_time_stands();

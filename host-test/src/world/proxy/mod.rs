@@ -41,6 +41,9 @@ use crate::{
 /// Makes a VM for the filter at a place in the chain, and initialises it.
 pub type Start = Box<dyn Fn(usize, &Plugin) -> Result<Box<dyn Filter>, String>>;
 
+/// How long the first step waits for what was asked for at the start. Nanoseconds.
+pub const START_WITHIN: u64 = 2_000_000_000;
+
 pub struct Proxy {
     world: Shared,
     start: Start,
@@ -102,6 +105,7 @@ impl Proxy {
         for thread in 1..proxy.threads.len() {
             chain.iter().enumerate().for_each(|(place, plugin)| proxy.place(thread, place, plugin));
         }
+        proxy.events_of_start();
         Ok(proxy)
     }
 
@@ -168,6 +172,21 @@ impl Proxy {
         self.world.borrow_mut().clock.reach(until);
     }
 
+    /// What was asked for at the start is answered before the first step, if it doesn't take long.
+    fn events_of_start(&mut self) {
+        let until = self.world.borrow().clock.now().saturating_add(START_WITHIN);
+        loop {
+            let due = {
+                let world = self.world.borrow();
+                let (dues, now) = ([world.callouts.next_due(), world.grpc.next_due()], world.clock.now());
+                dues.into_iter().flatten().min().unwrap_or(now).max(now)
+            };
+            if due > until || !self.next_event(due) {
+                return;
+            }
+        }
+    }
+
     /// Plays the next event that is due until then; whether there was one.
     fn next_event(&mut self, until: u64) -> bool {
         if self.world.borrow().room.left_out().is_some() {
@@ -175,7 +194,10 @@ impl Proxy {
         }
         let ready = self.world.borrow_mut().queues.next_ready();
         if let Some(Ready { vm, root, queue }) = ready {
-            self.root(vm, |filter| filter.queue_ready(root, queue));
+            let successor = self.threads.iter().find_map(|thread| thread.successor(vm));
+            if let Some(vm) = successor {
+                self.root(vm.number, |filter| filter.queue_ready(root, queue));
+            }
             return true;
         }
         let (answer, told, tick) = {
