@@ -4,13 +4,16 @@
 //!    argument; one to a cluster without a host fails at once. Neither is answered later.
 //! 2. Failures look like answers: 504 after the time-out, 503 where the connection is refused or reset.
 //!    Only a reset behind the answer's head gives no headers at all, and a status beside it.
-//! 3. The answer goes to the root context of the VM that called, also when the stream is gone.
-//! 4. Tokens count by VM: 4, 8, … for HTTP.
+//! 3. Envoy itself answers what its codec has no place for, `CONNECT` among it. With `transfer-encoding: chunked` it
+//!    sends no chunks, also where there is a body: the server waits for them until the time-out.
+//! 4. The answer goes to the root context of the VM that called, also when the stream is gone.
+//! 5. Tokens count by VM: 4, 8, … for HTTP.
 
 use std::collections::HashMap;
 
 use super::{
-    World,
+    World, head,
+    headers::{Headers, Inline},
     pairs::{Pairs, serialise},
     status::Status,
 };
@@ -118,20 +121,26 @@ impl World {
         if !(has(b":method") && has(b":path") && has(b":authority")) {
             return Err(Status::BadArgument);
         }
-        let answer = self.callouts.answer(answers, cluster);
+        let http2 = answers.iter().any(|answer| answer.grpc.is_some());
+        let reachable =
+            !matches!(answers.first().map(|first| first.trouble), Some(Some(Trouble::NoHost | Trouble::Refused)));
+        let turned = if reachable { turned(headers, http2) } else { None };
+        // What isn't asked uses up no answer.
+        let answer = if turned.is_some() { None } else { self.callouts.answer(answers, cluster) };
         let to_head = headers.iter().any(|(name, value)| name == b":method" && value == b"HEAD");
         let made = self.callouts.made.entry(vm).or_default();
         // A call that fails at once has used its token up.
         *made += 1;
-        let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
-            return Err(Status::InternalFailure);
-        };
         let token = *made * 4;
         let timeout = u64::from(timeout_ms) * MILLISECOND;
-        let (after, answered) = match answer.trouble {
-            Some(Trouble::Silence) => (None, Answer::default()),
-            _ if answer.grpc.is_some() => by_grpc(&answer.acts()),
-            _ => (Some(answer.after.0), answered(answer, self.envoy, to_head)),
+        let (after, answered) = match (turned, answer) {
+            (Some(turned), _) => turned,
+            (None, None | Some(CalloutAnswer { trouble: Some(Trouble::NoHost), .. })) => {
+                return Err(Status::InternalFailure);
+            }
+            (None, Some(CalloutAnswer { trouble: Some(Trouble::Silence), .. })) => (None, Answer::default()),
+            (None, Some(answer)) if answer.grpc.is_some() => by_grpc(&answer.acts()),
+            (None, Some(answer)) => (Some(answer.after.0), answered(answer, self.envoy, to_head)),
         };
         let (after, answer) = match after {
             Some(after) if timeout == 0 || after < timeout => (after, answered),
@@ -168,6 +177,20 @@ impl Callouts {
     pub fn forget(&mut self, vm: u32) {
         self.pending.retain(|pending| pending.vm != vm);
     }
+}
+
+/// What becomes of a call that nobody is asked, and after how many nanoseconds, if ever.
+fn turned(lines: &Pairs, http2: bool) -> Option<(Option<u64>, Answer)> {
+    let mut head = Headers::new(Inline::Request);
+    lines.iter().for_each(|(name, value)| head.add(name, value));
+    head.set(b"x-forwarded-proto", b"http");
+    if let Some(reply) = head::refusal(&head, http2) {
+        let (headers, body) = reply.into_response(None);
+        return Some((Some(0), Answer { headers: headers.lines().to_vec(), body, ..Answer::default() }));
+    }
+    // The server waits for chunks, and Envoy sends none for it.
+    let encoding = head.get(b"transfer-encoding").map(<[u8]>::to_ascii_lowercase);
+    encoding.is_some_and(|encoding| encoding.ends_with(b"chunked")).then(|| (None, Answer::default()))
 }
 
 fn answered(answer: &CalloutAnswer, envoy: u32, to_head: bool) -> Answer {

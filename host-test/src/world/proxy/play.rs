@@ -54,7 +54,8 @@ impl Proxy {
                 wire::unframed(&mut upstream, &[&open.request.headers]);
                 upstream
             });
-        let client = open.stream.client.clone().map_or(Ok(None), |client| received(client, open, http2));
+        let client = open.stream.client.clone();
+        let client = client.map_or(Ok(None), |client| received(client, open, http2, world.connects_each));
         let (client, missed) = client.map_or_else(|untold| (None, vec![untold]), |client| (client, Vec::new()));
         Play {
             client,
@@ -67,8 +68,8 @@ impl Proxy {
     }
 }
 
-/// What the client makes of what was sent.
-fn received(sent: Message, open: &Open, http2: bool) -> Result<Option<Message>, String> {
+/// What the client makes of what was sent; `piecewise`: it tells what came also where that isn't all.
+fn received(sent: Message, open: &Open, http2: bool, piecewise: bool) -> Result<Option<Message>, String> {
     let foreign =
         |headers: &Headers| headers.lines().iter().any(|(name, _)| name.starts_with(b":") && name != b":status");
     if http2 && open.stream.response_headers().is_some_and(foreign) {
@@ -80,7 +81,7 @@ fn received(sent: Message, open: &Open, http2: bool) -> Result<Option<Message>, 
     // Over HTTP/2 a client takes a body for an error where none can be.
     let complete = sent.complete && !(http2 && head_request && !sent.body.is_empty());
     let mut client = if bodiless { Message { body: Vec::new(), complete, ..sent } } else { wire::framed(sent, http2) };
-    if !bodiless && open.stream.asks_for_head() && client.body.is_empty() && !client.complete {
+    if !piecewise && !bodiless && open.stream.asks_for_head() && client.body.is_empty() && !client.complete {
         // A filter asked for the head only: the client waits for the body that it announces.
         return Ok(None);
     }
