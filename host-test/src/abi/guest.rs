@@ -10,7 +10,13 @@ use wasmtime::{Memory, StoreLimits, TypedFunc};
 
 use super::{budget::Budget, restricted::Doing};
 use crate::world::{
-    Exchange, Plugin, Shared, callouts::Answer, faults::Met, foreign::Foreign, grpc::Event, metrics::Defined,
+    Exchange, Plugin, Shared,
+    callouts::Answer,
+    faults::Met,
+    foreign::Foreign,
+    grpc::Event,
+    metrics::Defined,
+    stream::{Act, Acted},
 };
 
 /// How far a VM has come.
@@ -128,6 +134,16 @@ impl Guest {
     /// The root context of the context in effect.
     pub fn root(&self) -> u32 {
         self.root_of(self.effective.unwrap_or(self.context))
+    }
+
+    /// The context in effect, where it isn't the one whose callback runs.
+    pub fn other(&self) -> Option<u32> {
+        self.effective.filter(|effective| *effective != self.context)
+    }
+
+    /// Remembers what the running callback did to another context's stream.
+    pub fn acts(&self, context: u32, act: Act) {
+        self.world.borrow_mut().acts.push_back(Acted { vm: self.vm, context, act });
     }
 
     /// Remembers which root context an answer is for.

@@ -98,6 +98,8 @@ pub struct World {
     pub connected: bool,
     /// Whether each stream has a connection of its own to the upstream.
     pub connects_each: bool,
+    /// What contexts did to the streams of others, in order.
+    pub acts: std::collections::VecDeque<stream::Acted>,
     /// What a filter did that ends Envoy's process; no step in which it happens passes.
     pub fatal: Vec<String>,
     /// How many VMs were made.

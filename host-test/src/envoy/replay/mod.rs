@@ -143,9 +143,11 @@ async fn play_group<'a>(
             return Vec::new();
         }
     };
-    let mut entries = group.into_iter().zip(std::mem::take(&mut host.upstreams));
-    while let Some((entry, upstream)) = entries.next() {
-        let result = host.play(&entry.stage, &upstream).await;
+    let waiting: Vec<_> = host.callouts.iter().map(|callouts| callouts.waiting().clone()).collect();
+    let backends = std::mem::take(&mut host.upstreams).into_iter().zip(waiting);
+    let mut entries = group.into_iter().zip(backends);
+    while let Some((entry, (upstream, waiting))) = entries.next() {
+        let result = host.play(&entry.stage, &upstream, waiting).await;
         // Asked rather than waited for: an Envoy that crashes takes its time to write why.
         let gone = result.is_err() && !host.process.admin().ready().await;
         let result = result.with_context(|| entry.stage.scenario.file.display().to_string());
@@ -203,8 +205,8 @@ struct Host {
     process: Process,
     ports: std::collections::BTreeMap<String, u16>,
     upstreams: Vec<Backend>,
-    /// Kept, so that they serve.
-    _callouts: Vec<Callouts>,
+    /// In the order of the scenarios; as long as they live they serve.
+    callouts: Vec<Callouts>,
     logs: TempDir,
     /// Those that change on the way.
     listeners: tokio::sync::Mutex<Listeners>,
@@ -270,7 +272,7 @@ impl Host {
             process,
             ports,
             upstreams,
-            _callouts: callouts,
+            callouts,
             logs,
             listeners,
             startup_log,

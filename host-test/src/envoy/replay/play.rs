@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 
 use super::{Host, back_off::BackOff, contexts::Contexts, flight::Flight, seen, trace, workers};
 use crate::{
-    envoy::{added, bootstrap::Stage, client, flight::Backend, process::Line, upstream::Upstream, wire::Pace},
+    envoy::{
+        added, bootstrap::Stage, callouts::Waiting, client, flight::Backend, process::Line, upstream::Upstream,
+        wire::Pace,
+    },
     outcome::{Cut, Outcome, Play},
     scenario::Step,
     world::trace::Entry,
@@ -16,11 +19,11 @@ use crate::{
 pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
-    pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend) -> Result<Outcome> {
+    pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend, waiting: Waiting) -> Result<Outcome> {
         let mut outcome =
             Outcome { startup_log: self.own_lines(stage, self.startup_log.clone()), ..Outcome::default() };
         let mut flight = match backend {
-            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream).await?),
+            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream, waiting).await?),
             Backend::AtOnce(_) => None,
         };
         let mut contexts = Contexts::of(stage.scenario);

@@ -224,8 +224,9 @@ impl Proxy {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
         self.world.borrow_mut().enter(open.thread);
         let mut run = Run { world: &self.world, stream: &mut open.stream };
-        let acted = act(&mut run).and_then(|()| run.after_root());
+        let acted = act(&mut run);
         run.settle(acted);
+        self.acts();
     }
 }
 

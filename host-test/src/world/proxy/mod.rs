@@ -30,7 +30,7 @@ use super::{
     Plugin, Shared,
     callouts::Pending,
     queues::Ready,
-    stream::{Filter, Run, Stream, Trap},
+    stream::{Acted, Filter, Run, Stream, Trap},
 };
 use crate::{
     outcome::Message,
@@ -255,10 +255,35 @@ impl Proxy {
             root.vm.trapped(&self.world, &trap);
             return;
         }
-        for open in self.open.values_mut().filter(own) {
-            let mut run = Run { world: &self.world, stream: &mut open.stream };
-            let acted = run.after_root();
-            run.settle(acted);
+        self.acts();
+    }
+
+    /// Does what callbacks asked for in the streams of other contexts.
+    fn acts(&mut self) {
+        if self.world.borrow().acts.is_empty() {
+            return;
+        }
+        let unreached = |open: &Open| open.stream.upstream.is_none() && !open.stream.ended;
+        let names: Vec<String> =
+            self.open.iter().filter(|(_, open)| unreached(open)).map(|(name, _)| name.clone()).collect();
+        loop {
+            let next = self.world.borrow_mut().acts.pop_front();
+            let Some(Acted { vm, context, act }) = next else { break };
+            for open in self.open.values_mut() {
+                let mut run = Run { world: &self.world, stream: &mut open.stream };
+                let Some(seat) = run.seat_of(vm, context) else { continue };
+                self.world.borrow_mut().enter(open.thread);
+                let acted = run.act(seat, act);
+                run.settle(acted);
+                break;
+            }
+        }
+        for name in names {
+            let open = self.open.get_mut(&name);
+            if let Some(open) = open.filter(|open| open.stream.ended && !open.stream.connected) {
+                // It ended before there was a connection.
+                open.stream.upstream = None;
+            }
         }
     }
 }
