@@ -61,6 +61,8 @@ pub struct Guest {
     pub context: u32,
     /// The context that the guest chose instead, until the callback ends.
     pub effective: Option<u32>,
+    /// Whether the running callback replied, for whichever stream: its own goes no further then.
+    pub stops: bool,
     /// The answer to a callout, while its callback runs.
     pub answer: Option<Answer>,
     /// What a gRPC call brings, while its callback runs.
@@ -100,6 +102,7 @@ impl Guest {
             allocating: false,
             context: ROOT,
             effective: None,
+            stops: false,
             answer: None,
             grpc: None,
             status: (0, Vec::new()),

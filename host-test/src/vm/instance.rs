@@ -19,6 +19,11 @@ use crate::{
     },
 };
 
+/// What a callback of a head, a body, trailers answers to stop.
+const STOPS_ALL: u32 = 4;
+const DROPS_BODY: u32 = 3;
+const STOPS: u32 = 1;
+
 pub struct Instance {
     store: Store<Guest>,
     instance: wasmtime::Instance,
@@ -95,6 +100,20 @@ impl Instance {
         Ok(returned)
     }
 
+    /// A callback that lets a message on or doesn't: `stop` is what Envoy makes of its answer where it has replied, be it
+    /// for another stream or for none.
+    fn passing<P: WasmParams + Numbers>(
+        &mut self,
+        context: u32,
+        callback: &str,
+        arguments: P,
+        stop: u32,
+    ) -> Result<u32, Trap> {
+        let returned = self.call::<P, u32>(context, callback, arguments)?;
+        let stops = self.store.data().stops;
+        Ok(returned.map_or(0, |returned| if stops { stop } else { returned }))
+    }
+
     fn delete_root(&mut self, root: u32) -> Result<(), Trap> {
         let deleted = self.call_once::<_, ()>(root, "proxy_on_delete", (root,)).map(drop);
         let guest = self.store.data_mut();
@@ -114,7 +133,7 @@ impl Instance {
         let Ok(function) = self.instance.get_typed_func::<P, R>(&mut self.store, callback) else { return Ok(None) };
         let trap = |message| Trap { callback: callback.to_owned(), message };
         let guest = self.store.data_mut();
-        (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
+        (guest.context, guest.effective, guest.stops, guest.budget) = (context, None, false, Budget::default());
         if let Some(plugin) = guest.roots.get(&guest.root_of(context)) {
             guest.plugin = Rc::clone(plugin);
         }
@@ -201,7 +220,7 @@ impl Filter for Instance {
             Side::Request => "proxy_on_request_headers",
             Side::Response => "proxy_on_response_headers",
         };
-        self.call(id, callback, (id, lines, u32::from(end))).map(Option::unwrap_or_default)
+        self.passing(id, callback, (id, lines, u32::from(end)), STOPS_ALL)
     }
 
     fn body(&mut self, id: u32, side: Side, size: u32, end: bool) -> Result<u32, Trap> {
@@ -209,7 +228,7 @@ impl Filter for Instance {
             Side::Request => "proxy_on_request_body",
             Side::Response => "proxy_on_response_body",
         };
-        self.call(id, callback, (id, size, u32::from(end))).map(Option::unwrap_or_default)
+        self.passing(id, callback, (id, size, u32::from(end)), DROPS_BODY)
     }
 
     fn trailers(&mut self, id: u32, side: Side, lines: u32) -> Result<u32, Trap> {
@@ -217,7 +236,7 @@ impl Filter for Instance {
             Side::Request => "proxy_on_request_trailers",
             Side::Response => "proxy_on_response_trailers",
         };
-        self.call(id, callback, (id, lines)).map(Option::unwrap_or_default)
+        self.passing(id, callback, (id, lines), STOPS)
     }
 
     fn log(&mut self, id: u32) -> Result<(), Trap> {

@@ -16,6 +16,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let body = call.bytes(body, body_size)?;
                 let headers = pairs::deserialise(&call.bytes(headers, headers_size)?);
                 let details = String::from_utf8_lossy(&details).into_owned();
+                call.guest().stops = true;
                 // The root context has nobody to reply to, and is told OK as well.
                 let Some(exchange) = call.guest().exchange() else { return Ok(()) };
                 let reply = Reply { status, headers, body, details, grpc_status };
