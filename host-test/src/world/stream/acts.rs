@@ -8,7 +8,7 @@
 //! 3. A request's head goes on also behind a reply, and a response behind the end of its stream.
 
 use super::{Halt, Run};
-use crate::world::{Side, reply::Reply};
+use crate::world::{Side, exchange::Resume, reply::Reply};
 
 const ENDED_TWICE: &str = "a close behind another end of the stream, or a reply behind one once the response has begun, can end \
                            Envoy 1.40 (SIGSEGV): end a stream once";
@@ -79,7 +79,24 @@ impl Run<'_> {
                     .and_then(|place| world.acts.remove(place))
             };
             let Some(acted) = next else { return Ok(()) };
-            self.act(seat, acted.act)?;
+            match acted.act {
+                Act::Resume(side) if self.runs(seat, side) => self.resumes_itself(seat, side),
+                act => self.act(seat, act)?,
+            }
+        }
+    }
+
+    /// Whether the callback that has returned is one of this message.
+    fn runs(&self, seat: usize, side: Side) -> bool {
+        self.stream.seats.get(seat).is_some_and(|seat| seat.exchange.borrow().phase.is_of(side))
+    }
+
+    /// As if the callback had resumed its own message.
+    fn resumes_itself(&self, seat: usize, side: Side) {
+        let resume = if side == Side::Request { Resume::Request } else { Resume::Response };
+        if let Some(seat) = self.stream.seats.get(seat) {
+            // Whether it can be resumed was asked when the act was.
+            let _ = seat.exchange.borrow_mut().resume(resume);
         }
     }
 
