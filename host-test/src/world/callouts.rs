@@ -140,6 +140,10 @@ impl World {
         let reachable = !matches!(trouble, Some(Trouble::NoHost | Trouble::Refused));
         let malformed = || (http2 && asked.is_short(&head)).then(|| head::reset_in(502, "protocol error", 1));
         let refused = head::refusal(&head, http2).or_else(malformed).filter(|_| reachable);
+        let refused = refused.map(|reply| match reply.status {
+            502 if !versions::tells_protocol_errors(self.envoy) => head::reset_in(503, "remote reset", 1),
+            _ => reply,
+        });
         let unwritable = refused.as_ref().is_some_and(head::is_unwritable);
         let timeout = u64::from(timeout_ms) * MILLISECOND;
         let (after, answered, frees) = if trouble == Some(Trouble::NoHost) || unwritable && at_hand {
