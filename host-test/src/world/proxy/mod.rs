@@ -10,6 +10,8 @@
 //!    worker last made one, or tried to; those before are refused. Envoy draws that while from the back-off to
 //!    one and a half times as much, each time anew: here it is the longest.
 //! 5. A new configuration overlaps with the one before it (`update`, `thread`).
+//! 6. What is due at once comes to root contexts between the pieces of a message, and what they do to streams is done
+//!    behind their callback, in order (`stream::acts`).
 
 mod anew;
 mod exchange;
