@@ -10,7 +10,13 @@ use wasmtime::{Memory, StoreLimits, TypedFunc};
 
 use super::{budget::Budget, restricted::Doing};
 use crate::world::{
-    Exchange, Plugin, Shared, callouts::Answer, faults::Met, foreign::Foreign, grpc::Event, metrics::Defined,
+    Exchange, Plugin, Shared,
+    callouts::Answer,
+    faults::Met,
+    foreign::Foreign,
+    grpc::Event,
+    metrics::Defined,
+    stream::{Act, Acted},
 };
 
 /// How far a VM has come.
@@ -55,6 +61,8 @@ pub struct Guest {
     pub context: u32,
     /// The context that the guest chose instead, until the callback ends.
     pub effective: Option<u32>,
+    /// Whether the running callback replied, for whichever stream: its own goes no further then.
+    pub stops: bool,
     /// The answer to a callout, while its callback runs.
     pub answer: Option<Answer>,
     /// What a gRPC call brings, while its callback runs.
@@ -94,6 +102,7 @@ impl Guest {
             allocating: false,
             context: ROOT,
             effective: None,
+            stops: false,
             answer: None,
             grpc: None,
             status: (0, Vec::new()),
@@ -128,6 +137,16 @@ impl Guest {
     /// The root context of the context in effect.
     pub fn root(&self) -> u32 {
         self.root_of(self.effective.unwrap_or(self.context))
+    }
+
+    /// The context in effect, where it isn't the one whose callback runs.
+    pub fn other(&self) -> Option<u32> {
+        self.effective.filter(|effective| *effective != self.context)
+    }
+
+    /// Remembers what the running callback did to another context's stream.
+    pub fn acts(&self, context: u32, act: Act) {
+        self.world.borrow_mut().acts.push_back(Acted { vm: self.vm, context, act });
     }
 
     /// Remembers which root context an answer is for.

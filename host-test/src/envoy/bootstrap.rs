@@ -90,6 +90,7 @@ pub fn bootstrap(stages: &[Stage<'_>], logs: &Path) -> Value {
         "stats_config": { "stats_matcher": { "inclusion_list": { "patterns": [
             { "prefix": "wasmcustom." }, { "prefix": "wasm." }, { "suffix": "_cx_rx_bytes_total" },
             { "prefix": "listener_manager.lds.update_" }, { "suffix": "downstream_rq_total" }, { "suffix": "downstream_rq_active" },
+            { "suffix": "upstream_rq_active" }, { "suffix": "upstream_rq_pending_active" },
         ] } } },
         "static_resources": {
             "listeners": listeners.chain([flight::ping()]).collect::<Vec<_>>(),

@@ -4,7 +4,10 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     io,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use anyhow::Result;
@@ -31,7 +34,32 @@ pub struct Callouts {
     ports: BTreeMap<String, Option<u16>>,
     /// The clusters that speak HTTP/2.
     http2: BTreeSet<String>,
+    waiting: Waiting,
     serving: Vec<JoinHandle<()>>,
+}
+
+/// How many calls the servers have heard of and let wait: what else is under way will move by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting(Arc<AtomicU64>);
+
+impl Waiting {
+    pub fn calls(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// A call waits as long as this lives.
+    pub fn begin(&self) -> Waits {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Waits(Arc::clone(&self.0))
+    }
+}
+
+pub struct Waits(Arc<AtomicU64>);
+
+impl Drop for Waits {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// A port on which nothing listens. A free one could be given to another server meanwhile.
@@ -40,7 +68,7 @@ const NOBODY: u16 = 1;
 impl Callouts {
     /// `events` grows with whatever a call does at its server.
     pub async fn start(clusters: &BTreeMap<String, Vec<CalloutAnswer>>, events: &Events) -> io::Result<Self> {
-        let (mut ports, mut serving) = (BTreeMap::new(), Vec::new());
+        let (mut ports, mut serving, waiting) = (BTreeMap::new(), Vec::new(), Waiting::default());
         let speaks_http2 = |answers: &[CalloutAnswer]| answers.iter().any(|answer| answer.grpc.is_some());
         let http2 = clusters.iter().filter(|(_, answers)| speaks_http2(answers)).map(|(name, _)| name.clone());
         let http2: BTreeSet<String> = http2.collect();
@@ -51,17 +79,23 @@ impl Callouts {
                 Some(Trouble::NoHost) => None,
                 Some(Trouble::Refused) => Some(NOBODY),
                 _ if http2.contains(name) => {
-                    serving.push(tokio::spawn(grpc::serve(listener, answers.clone(), Events::clone(events))));
+                    let serve = grpc::serve(listener, answers.clone(), Events::clone(events), waiting.clone());
+                    serving.push(tokio::spawn(serve));
                     Some(port)
                 }
                 _ => {
-                    serving.push(tokio::spawn(serve(listener, answers.clone(), Events::clone(events))));
+                    let serve = serve(listener, answers.clone(), Events::clone(events), waiting.clone());
+                    serving.push(tokio::spawn(serve));
                     Some(port)
                 }
             };
             ports.insert(name.clone(), port);
         }
-        Ok(Self { ports, http2, serving })
+        Ok(Self { ports, http2, waiting, serving })
+    }
+
+    pub fn waiting(&self) -> &Waiting {
+        &self.waiting
     }
 
     /// The clusters of Envoy's configuration.
@@ -93,7 +127,7 @@ impl Drop for Callouts {
     }
 }
 
-async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>, events: Events) {
+async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>, events: Events, waiting: Waiting) {
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     let given = Arc::new(Mutex::new(0));
@@ -101,19 +135,26 @@ async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>, events: Event
     while let Ok((stream, _)) = listener.accept().await {
         events.fetch_add(1, Ordering::Relaxed);
         let (answers, given, events) = (Arc::clone(&answers), Arc::clone(&given), Events::clone(&events));
+        let waiting = waiting.clone();
         connections.spawn(async move {
             // A connection that fails ends; Envoy makes another.
-            let _ = answer(stream, &answers, &given, &events).await;
+            let _ = answer(stream, &answers, &given, (&events, &waiting)).await;
             events.fetch_add(1, Ordering::Relaxed);
         });
     }
 }
 
-async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usize>, events: &Events) -> Result<()> {
+async fn answer(
+    stream: TcpStream,
+    answers: &[CalloutAnswer],
+    given: &Mutex<usize>,
+    (events, waiting): (&Events, &Waiting),
+) -> Result<()> {
     stream.set_nodelay(true)?;
     let (reader, mut writer) = stream.into_split();
     let mut reader = http1::Reader::new(reader);
     while let Some((asked, headers)) = reader.head().await? {
+        let waits = waiting.begin();
         reader.body(http1::Framing::of_request(&headers), |_| ()).await?;
         events.fetch_add(1, Ordering::Relaxed);
         let place = {
@@ -128,6 +169,9 @@ async fn answer(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usiz
         let body = Body::Whole(answer.body.clone());
         let mut outgoing =
             Outgoing::new(&answer.headers, Some(&body), &answer.trailers, Cut::AsWritten, Protocol::Http1);
+        if answer.trouble != Some(Trouble::Silence) {
+            drop(waits);
+        }
         match answer.trouble {
             Some(Trouble::Silence) => std::future::pending::<()>().await,
             Some(Trouble::ResetAfterHeaders) => {

@@ -17,27 +17,33 @@ use tokio::{
     task::JoinSet,
 };
 
-use super::{flight::Events, wire::http2};
+use super::{callouts::Waiting, flight::Events, wire::http2};
 use crate::scenario::{
     Act, CalloutAnswer,
     grpc::{Line, unexpected},
 };
 
-pub async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>, events: Events) {
+pub async fn serve(listener: TcpListener, answers: Vec<CalloutAnswer>, events: Events, waiting: Waiting) {
     // Dropped with this task, and every connection with it.
     let mut connections = JoinSet::new();
     let (given, answers) = (Arc::new(Mutex::new(0)), Arc::new(answers));
     while let Ok((stream, _)) = listener.accept().await {
         let (given, answers, events) = (Arc::clone(&given), Arc::clone(&answers), Events::clone(&events));
+        let waiting = waiting.clone();
         connections.spawn(async move {
             // A connection that fails ends; Envoy makes another.
-            let _ = connection(stream, &answers, &given, &events).await;
+            let _ = connection(stream, &answers, &given, (&events, &waiting)).await;
             events.fetch_add(1, Ordering::Relaxed);
         });
     }
 }
 
-async fn connection(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<usize>, events: &Events) -> Result<()> {
+async fn connection(
+    stream: TcpStream,
+    answers: &[CalloutAnswer],
+    given: &Mutex<usize>,
+    (events, waiting): (&Events, &Waiting),
+) -> Result<()> {
     stream.set_nodelay(true)?;
     let mut connection = server::handshake(stream).await?;
     let mut calls = JoinSet::new();
@@ -57,16 +63,20 @@ async fn connection(stream: TcpStream, answers: &[CalloutAnswer], given: &Mutex<
         // The last answer is given to every further call.
         let acts = answers.get(place).or(answers.last()).map(CalloutAnswer::acts).unwrap_or_default();
         let (head, body) = request.into_parts();
-        let call = Call { head, heard: Heard { body, bytes: Vec::new() }, answer, stream: None };
+        let call = Call { head, heard: Heard { body, bytes: Vec::new() }, answer, stream: None, is_told: false };
         let (events, leave) = (Events::clone(events), Arc::clone(&leave));
+        let waits = waiting.begin();
         calls.spawn(async move {
             let mut call = call;
             // A call that Envoy has cancelled ends here too.
             if let Ok(true) = call.play(acts, &events).await {
                 leave.notify_one();
             }
+            // One that was told its end waits for nothing.
+            let waits = (!call.is_told).then_some(waits);
             // A call that is dropped is reset, and silence isn't.
             std::future::pending::<()>().await;
+            drop(waits);
         });
     }
 }
@@ -76,6 +86,8 @@ struct Call {
     heard: Heard,
     answer: SendResponse<Bytes>,
     stream: Option<SendStream<Bytes>>,
+    /// Whether the answer has ended.
+    is_told: bool,
 }
 
 impl Call {
@@ -113,6 +125,8 @@ impl Call {
     }
 
     async fn act(&mut self, act: Act) -> Result<bool> {
+        self.is_told |=
+            matches!(act, Act::Head(_, true) | Act::Data(_, true) | Act::Trailers(_) | Act::Reset | Act::Disconnect);
         match act {
             Act::Called(_) | Act::Receive(_) => {}
             Act::HalfClosed => self.heard.end().await,

@@ -34,12 +34,15 @@ enum Older {
     LacksForeignFunction(&'static str),
     /// Tells the filter why a connection to a cluster was refused.
     TellsWhyRefused,
+    /// Takes what an HTTP/2 upstream calls a protocol error for any other reset.
+    TakesProtocolErrorForReset,
 }
 
 const DIFFERENCES: &[Difference] = &[
     // Each line of the access log at once; before, within Envoy's flush interval.
     Difference { since: 37, what: Older::Lacks(&["--file-flush-min-size-kb", "0"]) },
     Difference { since: 37, what: Older::LacksForeignFunction("sign") },
+    Difference { since: 37, what: Older::TakesProtocolErrorForReset },
     Difference { since: 38, what: Older::LacksImports(WASI_SINCE_1_38) },
     Difference { since: 38, what: Older::TellsWhyRefused },
     Difference { since: 40, what: Older::WantsBesideVm("capability_restriction_config") },
@@ -115,6 +118,11 @@ pub fn lacking_import<'a>(version: &str, imports: &'a BTreeSet<String>) -> Optio
     let lacks =
         |name: &str| older(version).any(|older| matches!(older, Older::LacksImports(names) if names.contains(&name)));
     imports.iter().map(String::as_str).find(|name| lacks(name))
+}
+
+/// Whether a stream that an HTTP/2 upstream resets for a protocol error is told from any other that is reset.
+pub fn tells_protocol_errors(minor: u32) -> bool {
+    !before(minor).any(|older| matches!(older, Older::TakesProtocolErrorForReset))
 }
 
 /// Whether a minor version tells a filter why the connection for its callout was refused.

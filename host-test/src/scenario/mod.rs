@@ -146,7 +146,15 @@ impl Scenario {
 
     /// Whether its exchanges need a connection each in Envoy, whose worker can be chosen.
     pub fn needs_connections(&self) -> bool {
-        self.in_flight() || self.updates() || self.given.workers > 1
+        self.in_flight() || self.updates() || self.given.workers > 1 || self.goes_step_by_step()
+    }
+
+    /// Whether something may come to a root context between two pieces of a message, so that each has to be worked
+    /// off before the next one follows. A plugin that asks no cluster hears of nothing.
+    fn goes_step_by_step(&self) -> bool {
+        let at_once = |step: &Step| step.is_raw() || !step.responses.is_empty();
+        let hears = !self.given.clusters.is_empty() || self.chain().iter().any(|filter| filter.module.is_some());
+        hears && !self.steps.iter().any(at_once)
     }
 
     /// Whether the configuration changes on the way.

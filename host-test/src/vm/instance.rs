@@ -19,6 +19,11 @@ use crate::{
     },
 };
 
+/// What a callback of a head, a body, trailers answers to stop.
+const STOPS_ALL: u32 = 4;
+const DROPS_BODY: u32 = 3;
+const STOPS: u32 = 1;
+
 pub struct Instance {
     store: Store<Guest>,
     instance: wasmtime::Instance,
@@ -95,6 +100,20 @@ impl Instance {
         Ok(returned)
     }
 
+    /// A callback that lets a message on or doesn't: `stop` is what Envoy makes of its answer where it has replied, be it
+    /// for another stream or for none.
+    fn passing<P: WasmParams + Numbers>(
+        &mut self,
+        context: u32,
+        callback: &str,
+        arguments: P,
+        stop: u32,
+    ) -> Result<u32, Trap> {
+        let returned = self.call::<P, u32>(context, callback, arguments)?;
+        let stops = self.store.data().stops;
+        Ok(returned.map_or(0, |returned| if stops { stop } else { returned }))
+    }
+
     fn delete_root(&mut self, root: u32) -> Result<(), Trap> {
         let deleted = self.call_once::<_, ()>(root, "proxy_on_delete", (root,)).map(drop);
         let guest = self.store.data_mut();
@@ -117,7 +136,7 @@ impl Instance {
         let Ok(function) = self.instance.get_typed_func::<P, R>(&mut self.store, callback) else { return Ok(None) };
         let trap = |message| Trap { callback: callback.to_owned(), message };
         let guest = self.store.data_mut();
-        (guest.context, guest.effective, guest.budget) = (context, None, Budget::default());
+        (guest.context, guest.effective, guest.stops, guest.budget) = (context, None, false, Budget::default());
         if let Some(plugin) = guest.roots.get(&guest.root_of(context)) {
             guest.plugin = Rc::clone(plugin);
         }
@@ -217,7 +236,7 @@ impl Filter for Instance {
             Side::Request => "proxy_on_request_headers",
             Side::Response => "proxy_on_response_headers",
         };
-        self.call(id, callback, (id, lines, u32::from(end))).map(Option::unwrap_or_default)
+        self.passing(id, callback, (id, lines, u32::from(end)), STOPS_ALL)
     }
 
     fn body(&mut self, id: u32, side: Side, size: u32, end: bool) -> Result<u32, Trap> {
@@ -228,7 +247,7 @@ impl Filter for Instance {
         let before = self.body_in_hand(id, side);
         let world = Shared::clone(&self.store.data().world);
         world.borrow_mut().trace.held(before.as_deref());
-        let answer = self.call(id, callback, (id, size, u32::from(end))).map(Option::unwrap_or_default);
+        let answer = self.passing(id, callback, (id, size, u32::from(end)), DROPS_BODY);
         if let Some(left) = self.body_in_hand(id, side).filter(|left| before.as_ref() != Some(left)) {
             world.borrow_mut().trace.left(callback, &left);
         }
@@ -240,7 +259,7 @@ impl Filter for Instance {
             Side::Request => "proxy_on_request_trailers",
             Side::Response => "proxy_on_response_trailers",
         };
-        self.call(id, callback, (id, lines)).map(Option::unwrap_or_default)
+        self.passing(id, callback, (id, lines), STOPS)
     }
 
     fn log(&mut self, id: u32) -> Result<(), Trap> {
@@ -260,7 +279,9 @@ impl Filter for Instance {
     }
 
     fn queue_ready(&mut self, root: u32, queue: u32) -> Result<(), Trap> {
-        if !self.store.data().roots.contains_key(&root) {
+        // The VM may be another than that which registered it, and a stream may have the number there.
+        let guest = self.store.data();
+        if !guest.roots.contains_key(&root) && !guest.streams.contains_key(&root) {
             return Ok(());
         }
         self.call::<_, ()>(root, "proxy_on_queue_ready", (root, queue)).map(drop)

@@ -4,19 +4,23 @@
 //!    argument; one to a cluster without a host fails at once. Neither is answered later.
 //! 2. Failures look like answers: 504 after the time-out, 503 where the connection is refused or reset.
 //!    Only a reset behind the answer's head gives no headers at all, and a status beside it.
-//! 3. The answer goes to the root context of the VM that called, also when the stream is gone.
-//! 4. Tokens count by VM: 4, 8, … for HTTP.
+//! 3. Envoy itself answers what its codec has no place for, `CONNECT` among it; on a connection that stands idle the
+//!    call fails at once. With `transfer-encoding: chunked` it sends no chunks, also where there is a body: the
+//!    server waits for them until the time-out, and so it does for a `content-length` without a body.
+//! 4. The answer goes to the root context of the VM that called, also when the stream is gone.
+//! 5. Tokens count by VM: 4, 8, … for HTTP.
 
 use std::collections::HashMap;
 
 use super::{
-    World,
+    World, head,
+    headers::{Headers, Inline},
     pairs::{Pairs, serialise},
     status::Status,
 };
 use crate::{
     envoy::versions,
-    scenario::{Act, CalloutAnswer, Trouble, grpc::Line},
+    scenario::{Act, Bytes, CalloutAnswer, Trouble, grpc::Line},
 };
 
 /// What a token stands for, which its two low bits tell.
@@ -93,7 +97,12 @@ pub struct Pending {
     /// Nanoseconds since the epoch.
     pub due: u64,
     pub answer: Answer,
+    /// Where the connection goes that it came on, if it lasts.
+    frees: Option<Pool>,
 }
+
+/// The connections of a thread to a cluster.
+type Pool = (usize, String);
 
 #[derive(Debug, Default)]
 pub struct Callouts {
@@ -102,48 +111,127 @@ pub struct Callouts {
     made: HashMap<u32, u32>,
     /// How many calls each cluster received.
     received: HashMap<String, usize>,
+    /// How many connections stand idle.
+    idle: HashMap<Pool, usize>,
 }
 
 const MILLISECOND: u64 = 1_000_000;
 
 impl World {
     /// Makes an HTTP call and gives its token.
-    pub fn http(&mut self, vm: u32, cluster: &str, headers: &Pairs, timeout_ms: u32) -> Result<u32, Status> {
+    pub fn http(&mut self, vm: u32, cluster: &str, asked: &Asked, timeout_ms: u32) -> Result<u32, Status> {
         // Envoy reads it as a signed number.
         if i32::try_from(timeout_ms).is_err() {
             return Err(Status::BadArgument);
         }
         let answers = self.given.clusters.get(cluster).ok_or(Status::BadArgument)?;
-        let has = |wanted: &[u8]| headers.iter().any(|(name, _)| name == wanted);
-        if !(has(b":method") && has(b":path") && has(b":authority")) {
+        let head = asked.head();
+        if ![b":method".as_slice(), b":path", b":authority"].iter().all(|name| head.get(name).is_some()) {
             return Err(Status::BadArgument);
         }
-        let answer = self.callouts.answer(answers, cluster);
-        let to_head = headers.iter().any(|(name, value)| name == b":method" && value == b"HEAD");
+        let http2 = answers.iter().any(|answer| answer.grpc.is_some());
+        let trouble = answers.first().and_then(|first| first.trouble);
+        let pool = (self.logs.thread, cluster.to_owned());
+        let at_hand = self.callouts.take_connection(&pool, http2);
         let made = self.callouts.made.entry(vm).or_default();
         // A call that fails at once has used its token up.
         *made += 1;
-        let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
-            return Err(Status::InternalFailure);
-        };
         let token = *made * 4;
+        let reachable = !matches!(trouble, Some(Trouble::NoHost | Trouble::Refused));
+        let malformed = || (http2 && asked.is_short(&head)).then(|| head::reset_in(502, "protocol error", 1));
+        let refused = head::refusal(&head, http2).or_else(malformed).filter(|_| reachable);
+        let refused = refused.map(|reply| match reply.status {
+            502 if !versions::tells_protocol_errors(self.envoy) => head::reset_in(503, "remote reset", 1),
+            _ => reply,
+        });
+        let unwritable = refused.as_ref().is_some_and(head::is_unwritable);
         let timeout = u64::from(timeout_ms) * MILLISECOND;
-        let (after, answered) = match answer.trouble {
-            Some(Trouble::Silence) => (None, Answer::default()),
-            _ if answer.grpc.is_some() => by_grpc(&answer.acts()),
-            _ => (Some(answer.after.0), answered(answer, self.envoy, to_head)),
+        let (after, answered, frees) = if trouble == Some(Trouble::NoHost) || unwritable && at_hand {
+            return Err(Status::InternalFailure);
+        } else if let Some(reply) = refused {
+            let (headers, body) = reply.into_response(None);
+            (Some(0), Answer { headers: headers.lines().to_vec(), body, ..Answer::default() }, http2)
+        } else if !http2 && asked.leaves_server_waiting(&head) {
+            (None, Answer::default(), false)
+        } else {
+            let to_head = head.get(b":method") == Some(b"HEAD");
+            match self.callouts.answer(answers, cluster) {
+                None => return Err(Status::InternalFailure),
+                Some(CalloutAnswer { trouble: Some(Trouble::Silence), .. }) => (None, Answer::default(), false),
+                Some(answer) if answer.grpc.is_some() => {
+                    let (after, answered) = by_grpc(&answer.acts());
+                    (after, answered, true)
+                }
+                Some(answer) => {
+                    (Some(answer.after.0), answered(answer, self.envoy, to_head), answer.keeps_connection())
+                }
+            }
         };
-        let (after, answer) = match after {
-            Some(after) if timeout == 0 || after < timeout => (after, answered),
+        let frees = (frees || http2).then_some(pool);
+        let (after, answer, frees) = match after {
+            Some(after) if timeout == 0 || after < timeout => (after, answered, frees),
             None if timeout == 0 => return Ok(token),
-            _ => (timeout, plain("504", "upstream request timeout")),
+            _ => (timeout, plain("504", "upstream request timeout"), frees.filter(|_| http2)),
         };
-        self.callouts.pending.push(Pending { vm, token, due: self.clock.now().saturating_add(after), answer });
+        self.callouts.pending.push(Pending { vm, token, due: self.clock.now().saturating_add(after), answer, frees });
         Ok(token)
     }
 }
 
+/// An HTTP call as the filter makes it.
+#[derive(Debug)]
+pub struct Asked {
+    pub headers: Pairs,
+    pub body: Vec<u8>,
+}
+
+impl Asked {
+    fn head(&self) -> Headers {
+        let mut head = Headers::new(Inline::Request);
+        self.headers.iter().for_each(|(name, value)| head.add(name, value));
+        head.set(b"x-forwarded-proto", b"http");
+        head
+    }
+
+    /// Whether it announces a body that it doesn't have. The length of what there is Envoy writes itself.
+    fn is_short(&self, head: &Headers) -> bool {
+        let length = head.get(b"content-length").and_then(|length| std::str::from_utf8(length).ok());
+        self.body.is_empty() && length.and_then(|length| length.parse::<u64>().ok()).is_some_and(|length| length > 0)
+    }
+
+    /// Whether the server waits for more than Envoy sends over HTTP/1: for chunks, of which it sends none, or for
+    /// bytes that aren't there.
+    fn leaves_server_waiting(&self, head: &Headers) -> bool {
+        let encoding = head.get(b"transfer-encoding").map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
+        encoding.ends_with(b"chunked") || self.is_short(head)
+    }
+}
+
+impl CalloutAnswer {
+    /// Whether another call can be made on the connection.
+    fn keeps_connection(&self) -> bool {
+        let closes = |(name, value): &(String, Bytes)| {
+            name.eq_ignore_ascii_case("connection") && value.0.eq_ignore_ascii_case(b"close")
+        };
+        self.trouble.is_none() && !self.headers.0.iter().any(closes)
+    }
+}
+
 impl Callouts {
+    /// Whether a connection stood idle, which the call takes: it is written at once, and what Envoy refuses to write
+    /// fails at once. Over HTTP/2 it serves all calls.
+    fn take_connection(&mut self, pool: &Pool, http2: bool) -> bool {
+        let Some(idle) = self.idle.get_mut(pool).filter(|idle| **idle > 0) else { return false };
+        if !http2 {
+            *idle -= 1;
+        }
+        true
+    }
+
+    fn free_connection(&mut self, pool: Pool) {
+        *self.idle.entry(pool).or_default() += 1;
+    }
+
     /// What a cluster answers to its next call; the last answer is given to every further one.
     pub fn answer<'a>(&mut self, answers: &'a [CalloutAnswer], cluster: &str) -> Option<&'a CalloutAnswer> {
         let received = self.received.entry(cluster.to_owned()).or_default();
@@ -161,7 +249,9 @@ impl Callouts {
     pub fn take_due(&mut self, now: u64) -> Option<Pending> {
         let due = self.pending.iter().map(|pending| pending.due).min().filter(|due| *due <= now)?;
         let place = self.pending.iter().position(|pending| pending.due == due)?;
-        Some(self.pending.remove(place))
+        let mut pending = self.pending.remove(place);
+        pending.frees.take().into_iter().for_each(|pool| self.free_connection(pool));
+        Some(pending)
     }
 
     /// Forgets what a VM that is gone still waits for.

@@ -69,6 +69,11 @@ fn invalid(why: &[u8]) -> Reply {
     Reply { body: why.to_vec(), ..Reply::plain(503, "", &details) }
 }
 
+/// Whether a refusal is because Envoy's codec can't write the request.
+pub fn is_unwritable(refusal: &Reply) -> bool {
+    refusal.details.starts_with("filter_removed_required_request_headers")
+}
+
 /// A token of RFC 9110 §5.6.2, or a pseudo-header's.
 pub fn name_is_valid(name: &[u8]) -> bool {
     let token = name.strip_prefix(b":").unwrap_or(name);

@@ -97,8 +97,11 @@ pub struct World {
     pub exchanges: HashMap<(u32, u32), Rc<RefCell<Exchange>>>,
     /// Whether a connection to the upstream stands idle, so that a request need not wait for one.
     pub connected: bool,
-    /// Whether each piece of a message waits until Envoy has worked off the one before.
+    /// Whether each piece of a message waits until Envoy has worked off the one before; then each stream has a connection
+    /// of its own to the upstream, too.
     pub pieces_wait: bool,
+    /// What contexts did to the streams of others, in order.
+    pub acts: std::collections::VecDeque<stream::Acted>,
     /// What a filter did that ends Envoy's process; no step in which it happens passes.
     pub fatal: Vec<String>,
     /// What is dangerous in what became of messages, whatever a scenario expects.

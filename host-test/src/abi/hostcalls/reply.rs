@@ -5,7 +5,7 @@ use wasmtime::Linker;
 use super::calls;
 use crate::{
     abi::Guest,
-    world::{pairs, reply::Reply},
+    world::{pairs, reply::Reply, stream::Act},
 };
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -16,9 +16,15 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let body = call.bytes(body, body_size)?;
                 let headers = pairs::deserialise(&call.bytes(headers, headers_size)?);
                 let details = String::from_utf8_lossy(&details).into_owned();
+                call.guest().stops = true;
                 // The root context has nobody to reply to, and is told OK as well.
                 let Some(exchange) = call.guest().exchange() else { return Ok(()) };
-                let sent = exchange.borrow_mut().send(Reply { status, headers, body, details, grpc_status });
+                let reply = Reply { status, headers, body, details, grpc_status };
+                if let Some(other) = call.guest().other() {
+                    call.guest().acts(other, Act::Reply(reply));
+                    return Ok(());
+                }
+                let sent = exchange.borrow_mut().send(reply);
                 sent.map_err(|fatal| call.fatal(fatal))
             }
         );

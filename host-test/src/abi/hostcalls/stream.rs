@@ -5,7 +5,7 @@ use wasmtime::Linker;
 use super::calls;
 use crate::{
     abi::{Answer, Call, Guest},
-    world::{Status, exchange::Resume},
+    world::{Side, Status, exchange::Resume, stream::Act},
 };
 
 pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
@@ -23,6 +23,10 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             match stream {
                 0 | 1 => {
                     let Some(exchange) = call.guest().exchange() else { return Ok(()) };
+                    if let Some(other) = call.guest().other() {
+                        call.guest().acts(other, Act::Close);
+                        return Ok(());
+                    }
                     let closed = exchange.borrow_mut().close();
                     closed.map_err(|fatal| call.fatal(fatal))
                 }
@@ -47,5 +51,13 @@ fn continue_stream(call: &mut Call<'_>, stream: u32) -> Answer {
     let resume = Resume::from_number(stream)?;
     let Some(exchange) = call.guest().exchange() else { return Ok(()) };
     let resumed = exchange.borrow_mut().resume(resume);
-    resumed.map_err(|fatal| call.fatal(fatal))
+    resumed.map_err(|fatal| call.fatal(fatal))?;
+    if let Some(other) = call.guest().other() {
+        for side in [Side::Request, Side::Response] {
+            if exchange.borrow_mut().take_resumed(side) {
+                call.guest().acts(other, Act::Resume(side));
+            }
+        }
+    }
+    Ok(())
 }

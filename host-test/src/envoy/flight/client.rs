@@ -53,7 +53,10 @@ async fn hear(half: OwnedReadHalf, method: String, heard: Heard) {
         heard.begin(status, headers);
         let ended = reader.body(framing, |part| heard.push(part)).await;
         heard.end(ended.is_ok());
+        break;
     }
+    // What comes behind an answer is none.
+    while end::first(&mut reader).await.is_ok() {}
     heard.event();
     // The connection is closed by whoever holds the end, not because Envoy has said all.
     std::future::pending::<()>().await;

@@ -17,6 +17,7 @@ use crate::{
     envoy::{
         added,
         bootstrap::Stage,
+        callouts::Waiting,
         flight::{self, End, Quiet, Upstream},
         wire::{Outgoing, http1},
     },
@@ -51,13 +52,19 @@ struct Open {
 }
 
 impl<'a> Flight<'a> {
-    pub(super) async fn new(host: &'a Host, stage: &'a Stage<'a>, upstream: &'a Upstream) -> Result<Self> {
+    pub(super) async fn new(
+        host: &'a Host,
+        stage: &'a Stage<'a>,
+        upstream: &'a Upstream,
+        waiting: Waiting,
+    ) -> Result<Self> {
         let workers = stage.scenario.given.workers.max(1);
         let mut pings = Vec::new();
         for worker in 1..=workers {
             pings.push(host.connect(flight::PING, workers, worker).await?);
         }
-        Ok(Self { host, stage: stage.clone(), upstream, quiet: Quiet::new(pings), open: BTreeMap::new() })
+        let quiet = Quiet::new(pings, stage.scenario.given.clusters.keys(), waiting);
+        Ok(Self { host, stage: stage.clone(), upstream, quiet, open: BTreeMap::new() })
     }
 
     pub(super) async fn play(&mut self, index: usize, step: &Step, cut: Cut) -> Result<Play> {

@@ -19,7 +19,10 @@ mod seen;
 mod trace;
 mod workers;
 
-use std::{path::PathBuf, time::Instant};
+use std::{
+    path::PathBuf,
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, anyhow};
 use tempfile::TempDir;
@@ -37,6 +40,7 @@ use super::{
 use crate::{
     outcome::Outcome,
     scenario::{Filter, Scenario},
+    world::proxy::START_WITHIN,
 };
 
 /// Plays each scenario; the results stand in the order of the scenarios. `module` gives the path of
@@ -139,9 +143,11 @@ async fn play_group<'a>(
             return Vec::new();
         }
     };
-    let mut entries = group.into_iter().zip(std::mem::take(&mut host.upstreams));
-    while let Some((entry, upstream)) = entries.next() {
-        let result = host.play(&entry.stage, &upstream).await;
+    let waiting: Vec<_> = host.callouts.iter().map(|callouts| callouts.waiting().clone()).collect();
+    let backends = std::mem::take(&mut host.upstreams).into_iter().zip(waiting);
+    let mut entries = group.into_iter().zip(backends);
+    while let Some((entry, (upstream, waiting))) = entries.next() {
+        let result = host.play(&entry.stage, &upstream, waiting).await;
         // Asked rather than waited for: an Envoy that crashes takes its time to write why.
         let gone = result.is_err() && !host.process.admin().ready().await;
         let result = result.with_context(|| entry.stage.scenario.file.display().to_string());
@@ -177,13 +183,30 @@ fn refusal(error: &(dyn std::error::Error + 'static), stage: &Stage<'_>) -> Opti
     Some(Outcome { refused: Some(refused), startup_log, ..Outcome::default() })
 }
 
+/// Waits until what filters asked for at their start is answered, as long as the first step waits for it.
+async fn answered(process: &Process) -> Result<()> {
+    let end = Instant::now() + Duration::from_nanos(START_WITHIN);
+    // Once more: what is answered is told a moment later.
+    let mut again = true;
+    while Instant::now() < end {
+        let waiting = process.admin().numbers(r"^cluster\..*\.upstream_rq_active$").await?;
+        if waiting.values().any(|number| *number > 0) {
+            again = true;
+        } else if !std::mem::take(&mut again) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    Ok(())
+}
+
 /// One Envoy with all that stands around it.
 struct Host {
     process: Process,
     ports: std::collections::BTreeMap<String, u16>,
     upstreams: Vec<Backend>,
-    /// Kept, so that they serve.
-    _callouts: Vec<Callouts>,
+    /// In the order of the scenarios; as long as they live they serve.
+    callouts: Vec<Callouts>,
     logs: TempDir,
     /// Those that change on the way.
     listeners: tokio::sync::Mutex<Listeners>,
@@ -239,6 +262,9 @@ impl Host {
         }
         let process = Process::start(&envoy.binary, &bootstrap, &options).await?;
         let ports = process.admin().listeners().await?;
+        if stages.iter().any(|stage| !stage.clusters.is_empty()) {
+            answered(&process).await?;
+        }
         let startup_log = process.wasm_lines_since(0);
         let main_thread = trace::main_thread(&process.log()).map(String::from);
         let listeners = tokio::sync::Mutex::new(listeners);
@@ -246,7 +272,7 @@ impl Host {
             process,
             ports,
             upstreams,
-            _callouts: callouts,
+            callouts,
             logs,
             listeners,
             startup_log,

@@ -6,7 +6,10 @@ use anyhow::{Context, Result};
 
 use super::{Host, back_off::BackOff, contexts::Contexts, flight::Flight, seen, trace, workers};
 use crate::{
-    envoy::{added, bootstrap::Stage, client, flight::Backend, process::Line, upstream::Upstream, wire::Pace},
+    envoy::{
+        added, bootstrap::Stage, callouts::Waiting, client, flight::Backend, process::Line, upstream::Upstream,
+        wire::Pace,
+    },
     outcome::{Cut, Outcome, Play},
     scenario::Step,
     world::trace::Entry,
@@ -16,11 +19,10 @@ use crate::{
 pub(super) const EXCHANGE_WITHIN: Duration = Duration::from_secs(10);
 
 impl Host {
-    pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend) -> Result<Outcome> {
-        let mut outcome =
-            Outcome { startup_log: self.own_lines(stage, self.startup_log.clone()), ..Outcome::default() };
+    pub(super) async fn play(&self, stage: &Stage<'_>, backend: &Backend, waiting: Waiting) -> Result<Outcome> {
+        let mut outcome = Outcome { startup_log: self.first_lines(stage), ..Outcome::default() };
         let mut flight = match backend {
-            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream).await?),
+            Backend::InFlight(upstream) => Some(Flight::new(self, stage, upstream, waiting).await?),
             Backend::AtOnce(_) => None,
         };
         let mut contexts = Contexts::of(stage.scenario);
@@ -130,9 +132,17 @@ impl Host {
         })
     }
 
-    /// What a scenario's filters said.
+    /// What a scenario's filters said at the start.
+    fn first_lines(&self, stage: &Stage<'_>) -> Vec<String> {
+        let alone = self.callouts.len() == 1;
+        let lines = self.startup_log.iter().filter(|line| alone || !line.vm_id.is_empty());
+        self.own_lines(stage, lines.cloned().collect())
+    }
+
+    /// What a scenario's filters said in a step of theirs. Of what an allocator says Envoy names no filter; it is that
+    /// of the one that is played.
     pub(super) fn own_lines(&self, stage: &Stage<'_>, lines: Vec<Line>) -> Vec<String> {
-        let own = lines.into_iter().filter(|line| stage.is_own(&line.vm_id)).collect();
+        let own = lines.into_iter().filter(|line| line.vm_id.is_empty() || stage.is_own(&line.vm_id)).collect();
         let ordered = workers::in_order(own, self.process.pid(), self.main_thread.as_deref());
         ordered.iter().map(Line::said).collect()
     }

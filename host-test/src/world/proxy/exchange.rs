@@ -31,8 +31,8 @@ impl Proxy {
         self.events_of_now();
     }
 
-    /// What is due at once.
-    fn events_of_now(&mut self) {
+    /// What is due at once. It comes before the next piece of a message: a piece is a step of its own for Envoy, too.
+    pub(super) fn events_of_now(&mut self) {
         let now = self.world.borrow().clock.now();
         while self.next_event(now) {}
     }
@@ -91,12 +91,13 @@ impl Proxy {
         }
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
+        let pace = Pace::of(&head, raw.raw.is_some(), http2);
         self.run(name, |run| {
             run.enter(&chain);
             run.head(Side::Request, head, schedule.head_only)
         });
-        self.pieces(name, Side::Request, schedule.pieces);
-        self.end_with(name, Side::Request, &request.trailers);
+        self.pieces(name, Side::Request, schedule.pieces, pace);
+        self.end_with(name, Side::Request, &request.trailers, pace);
         if let codec::Request::Broken(_, refusal) = &read {
             self.run(name, |run| {
                 // Envoy hadn't written anything yet.
@@ -114,8 +115,8 @@ impl Proxy {
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let has_trailers = !part.trailers.0.is_empty();
         let schedule = Schedule::rest(part.body.as_ref(), has_trailers, http2, part.more, cut);
-        self.pieces(name, side, schedule.pieces);
-        self.end_with(name, side, &part.trailers);
+        self.pieces(name, side, schedule.pieces, Pace::Apart);
+        self.end_with(name, side, &part.trailers, Pace::Apart);
     }
 
     /// Answers once the upstream has the request, and lets time pass while the stream needs it.
@@ -152,7 +153,8 @@ impl Proxy {
             open.stream.connected = true;
         }
         // A named stream has a connection of its own.
-        self.world.borrow_mut().connected = name.is_empty() && response.raw.is_none();
+        let idles = !self.world.borrow().pieces_wait && name.is_empty() && response.raw.is_none();
+        self.world.borrow_mut().connected = idles;
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let head_request = self.open.get(name).is_some_and(|open| open.stream.asks_for_head());
         let bodiless = head_request || matches!(response.status, 204 | 304);
@@ -168,12 +170,13 @@ impl Proxy {
         let trailers = if bodiless { &no_trailers } else { &response.trailers };
         let schedule = Schedule::of(body, !trailers.0.is_empty(), http2, response.more && !bodiless, cut);
         let head = wire::response(response, http2, head_request);
+        let pace = Pace::of(&head, false, http2);
         self.run(name, |run| {
             run.stream.details = Some("via_upstream".into());
             run.head(Side::Response, head, schedule.head_only)
         });
-        self.pieces(name, Side::Response, schedule.pieces);
-        self.end_with(name, Side::Response, trailers);
+        self.pieces(name, Side::Response, schedule.pieces, pace);
+        self.end_with(name, Side::Response, trailers, pace);
     }
 
     fn respond_raw(&mut self, name: &str, message: codec::Message) {
@@ -181,8 +184,8 @@ impl Proxy {
             run.stream.details = Some("via_upstream".into());
             run.head(Side::Response, message.head, message.head_only)
         });
-        self.pieces(name, Side::Response, message.pieces);
-        self.end_with(name, Side::Response, &message.trailers);
+        self.pieces(name, Side::Response, message.pieces, Pace::AtOnce);
+        self.end_with(name, Side::Response, &message.trailers, Pace::AtOnce);
         if message.breaks {
             self.run(name, |run| run.upstream_babbles());
         }
@@ -195,19 +198,26 @@ impl Proxy {
         }
     }
 
-    fn pieces(&mut self, name: &str, side: Side, pieces: Vec<(Vec<u8>, bool)>) {
-        for (piece, end) in pieces {
+    fn pieces(&mut self, name: &str, side: Side, pieces: Vec<(Vec<u8>, bool)>, pace: Pace) {
+        for (index, (piece, end)) in pieces.into_iter().enumerate() {
+            let is_end_alone = index > 0 && end && piece.is_empty();
+            if pace == Pace::Apart || pace == Pace::Measured && !is_end_alone {
+                self.events_of_now();
+            }
             self.connects(name);
             self.run(name, |run| run.body(side, piece, end));
         }
     }
 
-    fn end_with(&mut self, name: &str, side: Side, lines: &HeaderLines) {
+    fn end_with(&mut self, name: &str, side: Side, lines: &HeaderLines, pace: Pace) {
         if lines.0.is_empty() {
             return;
         }
         let mut trailers = Headers::trailers(side);
         lines.0.iter().for_each(|(name, value)| trailers.add(name.as_bytes(), &value.0));
+        if pace != Pace::AtOnce {
+            self.events_of_now();
+        }
         self.connects(name);
         self.run(name, |run| run.trailers(side, trailers));
     }
@@ -225,8 +235,9 @@ impl Proxy {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
         self.world.borrow_mut().enter(open.thread);
         let mut run = Run { world: &self.world, stream: &mut open.stream };
-        let acted = act(&mut run).and_then(|()| run.after_root());
+        let acted = act(&mut run);
         run.settle(acted);
+        self.acts();
         self.refused(name);
     }
 
@@ -238,6 +249,28 @@ impl Proxy {
             self.run(name, |run| run.upstream_babbles());
         } else if open.stream.is_left(Side::Response) {
             self.run(name, |run| run.client_leaves());
+        }
+    }
+}
+
+/// How the pieces of a message come. What is due at once comes between them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pace {
+    /// Each by itself, the end too.
+    Apart,
+    /// The head told the length: the last byte is the end as well.
+    Measured,
+    /// As one.
+    AtOnce,
+}
+
+impl Pace {
+    fn of(head: &Headers, raw: bool, http2: bool) -> Self {
+        match http2 {
+            true => Self::Apart,
+            false if raw => Self::AtOnce,
+            false if head.get(b"content-length").is_some() => Self::Measured,
+            false => Self::Apart,
         }
     }
 }

@@ -10,6 +10,8 @@
 //!    worker last made one, or tried to; those before are refused. Envoy draws that while from the back-off to
 //!    one and a half times as much, each time anew: here it is the longest.
 //! 5. A new configuration overlaps with the one before it (`update`, `thread`).
+//! 6. What is due at once comes to root contexts between the pieces of a message, and what they do to streams is done
+//!    behind their callback, in order (`stream::acts`).
 
 mod anew;
 mod exchange;
@@ -30,7 +32,7 @@ use super::{
     Plugin, Shared,
     callouts::Pending,
     queues::Ready,
-    stream::{Filter, Run, Stream, Trap},
+    stream::{Acted, Filter, Run, Stream, Trap},
 };
 use crate::{
     outcome::Message,
@@ -40,6 +42,9 @@ use crate::{
 
 /// Makes a VM for the filter at a place in the chain, and initialises it.
 pub type Start = Box<dyn Fn(usize, &Plugin) -> Result<Box<dyn Filter>, String>>;
+
+/// How long the first step waits for what was asked for at the start. Nanoseconds.
+pub const START_WITHIN: u64 = 2_000_000_000;
 
 pub struct Proxy {
     world: Shared,
@@ -104,6 +109,7 @@ impl Proxy {
         for thread in 1..proxy.threads.len() {
             chain.iter().enumerate().for_each(|(place, plugin)| proxy.place(thread, place, plugin));
         }
+        proxy.events_of_start();
         Ok(proxy)
     }
 
@@ -170,6 +176,21 @@ impl Proxy {
         self.world.borrow_mut().clock.reach(until);
     }
 
+    /// What was asked for at the start is answered before the first step, if it doesn't take long.
+    fn events_of_start(&mut self) {
+        let until = self.world.borrow().clock.now().saturating_add(START_WITHIN);
+        loop {
+            let due = {
+                let world = self.world.borrow();
+                let (dues, now) = ([world.callouts.next_due(), world.grpc.next_due()], world.clock.now());
+                dues.into_iter().flatten().min().unwrap_or(now).max(now)
+            };
+            if due > until || !self.next_event(due) {
+                return;
+            }
+        }
+    }
+
     /// Plays the next event that is due until then; whether there was one.
     fn next_event(&mut self, until: u64) -> bool {
         if self.world.borrow().room.left_out().is_some() {
@@ -177,7 +198,10 @@ impl Proxy {
         }
         let ready = self.world.borrow_mut().queues.next_ready();
         if let Some(Ready { vm, root, queue }) = ready {
-            self.root(vm, |filter| filter.queue_ready(root, queue));
+            let successor = self.threads.iter().find_map(|thread| thread.successor(vm));
+            if let Some(vm) = successor {
+                self.root(vm.number, |filter| filter.queue_ready(root, queue));
+            }
             return true;
         }
         let (answer, told, tick) = {
@@ -235,10 +259,35 @@ impl Proxy {
             root.vm.trapped(&self.world, &trap);
             return;
         }
-        for open in self.open.values_mut().filter(own) {
-            let mut run = Run { world: &self.world, stream: &mut open.stream };
-            let acted = run.after_root();
-            run.settle(acted);
+        self.acts();
+    }
+
+    /// Does what callbacks asked for in the streams of other contexts.
+    fn acts(&mut self) {
+        if self.world.borrow().acts.is_empty() {
+            return;
+        }
+        let unreached = |open: &Open| open.stream.upstream.is_none() && !open.stream.ended;
+        let names: Vec<String> =
+            self.open.iter().filter(|(_, open)| unreached(open)).map(|(name, _)| name.clone()).collect();
+        loop {
+            let next = self.world.borrow_mut().acts.pop_front();
+            let Some(Acted { vm, context, act }) = next else { break };
+            for open in self.open.values_mut() {
+                let mut run = Run { world: &self.world, stream: &mut open.stream };
+                let Some(seat) = run.seat_of(vm, context) else { continue };
+                self.world.borrow_mut().enter(open.thread);
+                let acted = run.act(seat, act);
+                run.settle(acted);
+                break;
+            }
+        }
+        for name in names {
+            let open = self.open.get_mut(&name);
+            if let Some(open) = open.filter(|open| open.stream.ended && !open.stream.connected) {
+                // It ended before there was a connection.
+                open.stream.upstream = None;
+            }
         }
     }
 }

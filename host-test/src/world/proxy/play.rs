@@ -21,6 +21,7 @@ impl Proxy {
         if step.acts() {
             self.exchange(&name, step, cut);
         }
+        self.events_of_now();
         missed.extend(self.faults_over());
         missed.extend(self.world.borrow().room.left_out());
         missed.append(&mut self.world.borrow_mut().fatal);

@@ -30,7 +30,11 @@ impl Vm {
     }
 
     pub fn is_for(&self, place: usize, plugin: &Plugin) -> bool {
-        self.is_alive() && self.place == place && self.configuration == plugin.vm_configuration
+        self.serves(place, &plugin.vm_configuration)
+    }
+
+    pub fn serves(&self, place: usize, vm_configuration: &[u8]) -> bool {
+        self.is_alive() && self.place == place && self.configuration == vm_configuration
     }
 
     pub fn takes_another(&self) -> bool {

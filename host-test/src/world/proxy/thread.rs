@@ -5,7 +5,9 @@
 //!    trap, a VM of its own.
 //! 3. A root context ends when no configuration and no stream holds it: `on_done`, and `on_delete` unless
 //!    `on_done` asked to wait for `proxy_done`. Meanwhile its ticks go on.
-//! 4. A VM goes with the last root context that something holds, whatever waits in it.
+//! 4. A root context that refuses its configuration where others live in the VM stays as long as the VM does, with its
+//!    ticks, and is told of its end behind the others.
+//! 5. A VM goes with the last root context that something holds, whatever waits in it.
 
 use std::rc::Rc;
 
@@ -32,20 +34,36 @@ struct Old {
     chain: Vec<Slot>,
 }
 
+/// A VM that was made here, dead or alive.
+struct Made {
+    vm: u32,
+    place: usize,
+    configuration: Vec<u8>,
+}
+
 pub struct Thread {
     /// 0 is the main one.
     number: usize,
     pub chain: Vec<Slot>,
     old: Vec<Old>,
+    made: Vec<Made>,
     /// The root contexts that live here, oldest first.
     roots: Vec<Rc<Root>>,
+    /// Those that refused their configuration in a VM in which others live.
+    refused: Vec<Rc<Root>>,
     /// Those whose filter asked to wait for `proxy_done`.
     ending: Vec<Rc<Root>>,
 }
 
 impl Thread {
     pub fn new(number: usize) -> Self {
-        Self { number, chain: Vec::new(), old: Vec::new(), roots: Vec::new(), ending: Vec::new() }
+        let (made, roots, refused, ending) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { number, chain: Vec::new(), old: Vec::new(), made, roots, refused, ending }
+    }
+
+    /// Remembers what a VM is for.
+    pub fn made(&mut self, vm: u32, place: usize, plugin: &Plugin) {
+        self.made.push(Made { vm, place, configuration: plugin.vm_configuration.clone() });
     }
 
     /// The filter's root context on this thread, made where there is none. The error is that of its start.
@@ -65,6 +83,9 @@ impl Thread {
             Some(root) => (Rc::clone(&root.vm), false),
             None => (Rc::new(Vm::new(place, plugin, start(place, plugin)?)), true),
         };
+        if is_new {
+            self.made(vm.number, place, plugin);
+        }
         match vm.call(|filter| filter.start_root(plugin)) {
             Some(Ok(id)) => {
                 let root = Rc::new(Root::new(&vm, id, plugin));
@@ -80,6 +101,8 @@ impl Thread {
                 }
                 if is_new {
                     world.borrow_mut().forget(vm.number);
+                } else if vm.is_alive() {
+                    self.refused.push(Rc::new(Root::new(&vm, refused.root, plugin)));
                 }
                 Err(refused.message)
             }
@@ -118,6 +141,14 @@ impl Thread {
         chains.any(|chain| chain.get(place).is_some_and(|slot| slot.plugin.vm_configuration == vm_configuration))
     }
 
+    /// The VM that lives here in the place of one, which may be gone: what is posted to a VM is posted to whichever
+    /// has its code and configuration.
+    pub fn successor(&self, vm: u32) -> Option<Rc<Vm>> {
+        let made = self.made.iter().find(|made| made.vm == vm)?;
+        let all = self.roots.iter().chain(&self.ending).map(|root| &root.vm);
+        all.rev().find(|vm| vm.serves(made.place, &made.configuration)).map(Rc::clone)
+    }
+
     /// A root context by its VM, also one that is ending.
     pub fn root_in(&self, vm: u32) -> Option<Rc<Root>> {
         let mut all = self.roots.iter().chain(&self.ending);
@@ -134,6 +165,11 @@ impl Thread {
             }
         }
         let held: Vec<u32> = self.roots.iter().map(|root| root.vm_number()).collect();
+        for root in self.refused.extract_if(.., |root| !held.contains(&root.vm_number())).collect::<Vec<_>>() {
+            if !root.end(world) {
+                self.ending.push(root);
+            }
+        }
         for root in self.ending.extract_if(.., |root| !held.contains(&root.vm_number())) {
             world.borrow_mut().forget(root.vm_number());
         }

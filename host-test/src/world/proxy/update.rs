@@ -93,6 +93,9 @@ impl Proxy {
             Some(false) => return Err("Unable to create Wasm plugin: it was refused before".into()),
             None => {
                 let mut canary = (self.start)(place, plugin)?;
+                if let Some(main) = self.threads.first_mut() {
+                    main.made(canary.vm(), place, plugin);
+                }
                 let started = canary.start_root(plugin);
                 self.world.borrow_mut().forget(canary.vm());
                 self.tried.canaries.push((place, Rc::clone(plugin), started.is_ok()));

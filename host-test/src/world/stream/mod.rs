@@ -11,6 +11,7 @@
 //!    not begun; it goes straight to the client, or cuts the response off, if it has (`reply`).
 //! 5. A trap ends the filter's VM; its streams are refused, or passed on unfiltered, by the policy.
 
+mod acts;
 mod anew;
 mod ends;
 mod filter;
@@ -23,6 +24,7 @@ mod run;
 use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 pub use self::{
+    acts::{Act, Acted},
     filter::{Filter, Refused, Trap},
     run::Run,
 };

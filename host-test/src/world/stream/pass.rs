@@ -218,6 +218,11 @@ impl Run<'_> {
         if self.is_moot(side) {
             return Ok(());
         }
+        self.let_on(side, seat)
+    }
+
+    /// The same, whatever became of the stream meanwhile.
+    pub(super) fn let_on(&mut self, side: Side, seat: usize) -> Result<(), Halt> {
         let place = self.seat(side, seat);
         let Some(pass) = self.pass(side, seat) else { return Ok(()) };
         let shown_nothing = matches!(pass.iteration, Iteration::StoppedAll { .. });

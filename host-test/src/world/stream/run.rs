@@ -89,7 +89,10 @@ impl Run<'_> {
                     (Some(reply), true) => Err(Halt::Abandoned(reply)),
                     (Some(reply), false) => Err(Halt::Replied(reply)),
                     (None, true) => Err(Halt::Cut),
-                    (None, false) => Ok(returned),
+                    (None, false) => {
+                        drop(exchange);
+                        self.acts_within(seat).map(|()| returned)
+                    }
                 }
             }
             ended => {
@@ -130,29 +133,6 @@ impl Run<'_> {
             FailurePolicy::FailOpen => Ok(()),
             FailurePolicy::FailClosed | FailurePolicy::FailReload => Err(Halt::Failed),
         }
-    }
-
-    /// Acts on what a callback of a root context did to this stream's filters.
-    pub fn after_root(&mut self) -> Result<(), Halt> {
-        for seat in 0..self.stream.seats.len() {
-            let Some(exchange) = self.stream.seats.get(seat).map(|seat| Rc::clone(&seat.exchange)) else { continue };
-            let (reply, closed) = {
-                let mut exchange = exchange.borrow_mut();
-                (exchange.reply.take(), std::mem::take(&mut exchange.closed))
-            };
-            if let Some(reply) = reply {
-                return Err(Halt::Replied(reply));
-            }
-            if closed {
-                return Err(Halt::Cut);
-            }
-            for side in [Side::Request, Side::Response] {
-                if exchange.borrow_mut().take_resumed(side) {
-                    self.resume(side, seat)?;
-                }
-            }
-        }
-        Ok(())
     }
 
     /// Whatever a halt means to the client, ends in its answer or in none.
@@ -196,11 +176,14 @@ impl Run<'_> {
                 if !created && self.begin(seat).is_err() {
                     continue;
                 }
-                // Nobody is left to answer to.
-                let _ = match phase {
+                let ended = match phase {
                     Phase::Log => self.call(seat, |filter, id| filter.log(id).map(|()| 0)),
                     _ => self.call(seat, |filter, id| filter.done(id).map(|()| 0)),
                 };
+                // Nobody is left to answer to.
+                if let Err(halt) = ended {
+                    self.acts_behind_end(seat, halt);
+                }
                 if phase == Phase::Done {
                     self.world.borrow_mut().exchanges.remove(&(vm, id));
                 }
