@@ -66,6 +66,12 @@ impl Headers {
         }
     }
 
+    /// A response's status; `None` where it isn't a number.
+    pub fn status(&self) -> Option<u16> {
+        let status = self.all(b":status").next()?;
+        std::str::from_utf8(status).ok()?.parse().ok()
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
         self.lines.iter().map(move |line| (text(&line.name), text(&line.value)))

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use portcullis_kit::{
-    Policy,
+    NoSettings, Policy,
     config::{ConfigError, Entries, Value},
     mode::Mode,
     reason::Reason,
@@ -67,6 +67,8 @@ const NOT_OURS: [(&str, &str); 14] = [
 ];
 
 impl Policy for SecurityHeaders {
+    type Settings = NoSettings;
+
     const FILTER: &'static str = "security_headers";
     const REASONS: &'static [Reason] = &[decide::HEADERS_APPLIED];
     const OVERRIDABLE: &'static [&'static str] = &["mode", "preset", "headers", "remove", "keep"];

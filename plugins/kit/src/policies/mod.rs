@@ -19,6 +19,8 @@ mod routes;
 
 use std::rc::Rc;
 
+use serde::{Deserialize, de::DeserializeOwned};
+
 use self::{cache::Cache, entry::Entry, routes::Rules};
 pub use self::{
     raw::{RawPolicies, Switch},
@@ -41,6 +43,10 @@ pub trait Policy: Sized + 'static {
     const REASONS: &'static [Reason];
     /// The fields that a configuration may list as `overridable`.
     const OVERRIDABLE: &'static [&'static str];
+    /// What stands beside the policies and is the same for all of them: [`NoSettings`], mostly.
+    type Settings: DeserializeOwned + Default;
+    /// The names of its fields.
+    const SETTINGS: &'static [&'static str] = &[];
 
     /// Reads one policy.
     ///
@@ -50,6 +56,11 @@ pub trait Policy: Sized + 'static {
 
     fn mode(&self) -> Mode;
 }
+
+/// For a filter with policies alone.
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
+pub struct NoSettings {}
 
 /// A policy with its name, and what metadata changed in it.
 #[derive(Debug)]
@@ -114,8 +125,11 @@ pub struct Policies<P> {
 impl<P: Policy> Policies<P> {
     /// # Errors
     /// The first thing wrong in the configuration, with its path.
-    pub fn from_value(configuration: Value) -> Result<Self, ConfigError> {
-        let raw: RawPolicies<Value> = configuration.into_typed()?;
+    pub fn from_value(configuration: Value) -> Result<(Self, P::Settings), ConfigError> {
+        let is_setting = |(name, _): &(String, Value)| P::SETTINGS.contains(&name.as_str());
+        let (settings, rest) = configuration.into_fields()?.into_iter().partition(is_setting);
+        let settings = Value::Map(settings).into_typed()?;
+        let raw: RawPolicies<Value> = Value::Map(rest).into_typed()?;
         let mut named = Vec::new();
         let mut written = Vec::new();
         for (name, value) in raw.policies.0 {
@@ -144,7 +158,7 @@ impl<P: Policy> Policies<P> {
                 ConfigError::new("has no effect with `per_route: off`; remove one of the two").under("overridable")
             );
         }
-        Ok(Self {
+        let policies = Self {
             named,
             written,
             default,
@@ -155,7 +169,8 @@ impl<P: Policy> Policies<P> {
             overridable: raw.overridable,
             namespace: format!("portcullis.{}", P::FILTER),
             cache: Cache::default(),
-        })
+        };
+        Ok((policies, settings))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Named<P>> {

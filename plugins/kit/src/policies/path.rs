@@ -78,7 +78,7 @@ pub fn host(authority: &[u8]) -> Result<Vec<u8>, Ambiguous> {
 }
 
 /// A host as a configuration may want it.
-pub(super) fn wanted_host(text: &str) -> Result<String, ConfigError> {
+pub fn wanted_host(text: &str) -> Result<String, ConfigError> {
     let name = text.strip_prefix("*.").unwrap_or(text);
     match host(name.as_bytes()) {
         Ok(canonical) if canonical == name.to_ascii_lowercase().as_bytes() => Ok(text.to_ascii_lowercase()),
@@ -87,7 +87,7 @@ pub(super) fn wanted_host(text: &str) -> Result<String, ConfigError> {
 }
 
 /// Whether a host is `wanted`, or below it where that begins with `*.`. Both in canonical form.
-pub(super) fn host_matches(wanted: &str, host: &[u8]) -> bool {
+pub fn host_matches(wanted: &str, host: &[u8]) -> bool {
     match wanted.strip_prefix('*') {
         Some(suffix) => host.strip_suffix(suffix.as_bytes()).is_some_and(|below| !below.is_empty()),
         None => wanted.as_bytes() == host,
@@ -126,6 +126,15 @@ impl Template {
             })
             .collect::<Result<_, _>>()?;
         Ok(Self { segments, open })
+    }
+
+    /// The segments that the template leaves open; `None` where the path doesn't match.
+    pub fn open_segments(&self, path: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+        if !self.matches(path) {
+            return None;
+        }
+        let wanted = self.segments.iter().map(Option::is_none).chain(std::iter::repeat(true));
+        Some(wanted.zip(path).filter(|(is_open, _)| *is_open).map(|(_, segment)| segment.clone()).collect())
     }
 
     pub fn matches(&self, path: &[Vec<u8>]) -> bool {

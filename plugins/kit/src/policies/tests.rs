@@ -19,6 +19,8 @@ struct Color {
 const PAINTED: Reason = Reason("painted");
 
 impl Policy for Color {
+    type Settings = NoSettings;
+
     const FILTER: &'static str = "paint";
     const REASONS: &'static [Reason] = &[PAINTED];
     const OVERRIDABLE: &'static [&'static str] = &["color", "mode"];
@@ -291,7 +293,7 @@ fn with_per_route_off_metadata_is_not_read() {
 #[test]
 fn the_memory_of_metadata_is_bounded() {
     let mut edge = Edge::new(r#""default_policy": "red""#);
-    let mut policies = Policies::<Color>::from_value(config_value(r#""default_policy": "red""#)).unwrap();
+    let (mut policies, _) = Policies::<Color>::from_value(config_value(r#""default_policy": "red""#)).unwrap();
     for round in 0..10_000 {
         edge.proxy.set("route metadata", OURS, &[("policy", text(&format!("p{round}")))]);
         policies.choose(&mut edge.proxy, &HeadMatches::default());
