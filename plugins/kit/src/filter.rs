@@ -76,6 +76,11 @@ impl<P: Policy> Filter<P> {
         Ok((Self { policies, seen, seen_without_policy, log_budget, lines_dropped, record_name }, settings))
     }
 
+    /// Whether decisions leave a record for the access log.
+    pub fn leaves_records(&self) -> bool {
+        self.record_name.is_some()
+    }
+
     pub fn policies(&self) -> impl Iterator<Item = &Named<P>> {
         self.policies.iter()
     }

@@ -14,17 +14,18 @@ use portcullis_kit::store::{Found, Over, Store, Written};
 use crate::{
     line::{Kind, Line},
     meter::{Ask, Decision, Leases},
+    pool::LineName,
 };
 
 /// Lost races that one request may suffer.
 pub const RACES: u32 = 32;
 
 /// A limit, and where it is kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub ask: Ask,
-    /// The name of its line in the store; not looked at where nothing is kept.
-    pub line: Vec<u8>,
+    /// Its line in the store; not looked at where nothing is kept.
+    pub line: LineName,
 }
 
 /// Why nothing can be said.
@@ -79,7 +80,12 @@ impl<L: Leases> Moment<'_, L> {
     ///
     /// # Errors
     /// Nothing can be said; nothing was taken.
-    pub fn take(&self, store: &mut impl Store, claims: &[Claim], seen: &mut Seen) -> Result<Vec<Decision>, Trouble> {
+    pub fn take(
+        &self,
+        store: &mut impl Store,
+        claims: &[impl AsRef<Claim>],
+        seen: &mut Seen,
+    ) -> Result<Vec<Decision>, Trouble> {
         let mut lines = Vec::with_capacity(claims.len());
         let mut said = Vec::with_capacity(claims.len());
         let taken = self.take_all(store, claims, &mut lines, &mut said, seen);
@@ -89,7 +95,7 @@ impl<L: Leases> Moment<'_, L> {
                 seen.kept_back += u32::from(back.is_err());
             }
             for (claim, _) in claims.iter().zip(&said).filter(|(_, said)| said.is_news) {
-                self.note_refusal(store, claim, seen);
+                self.note_refusal(store, claim.as_ref(), seen);
             }
         }
         taken.map(|()| said.into_iter().map(|said| said.decision).collect())
@@ -98,12 +104,12 @@ impl<L: Leases> Moment<'_, L> {
     fn take_all<'a>(
         &self,
         store: &mut impl Store,
-        claims: &'a [Claim],
+        claims: &'a [impl AsRef<Claim>],
         lines: &mut Vec<Held<'a>>,
         said: &mut Vec<Said>,
         seen: &mut Seen,
     ) -> Result<(), Trouble> {
-        for claim in claims {
+        for claim in claims.iter().map(AsRef::as_ref) {
             if let Some(kind) = claim.ask.meter.kind()
                 && lines.iter().all(|held: &Held<'_>| held.name != claim.line)
             {
@@ -137,8 +143,9 @@ impl<L: Leases> Moment<'_, L> {
     }
 
     /// Lets every claim on the line take what it asks for.
-    fn ask(&self, held: &mut Held<'_>, claims: &[Claim], said: &mut [Said]) {
-        for (claim, said) in claims.iter().zip(said).filter(|(claim, _)| claim.is_on(held.name)) {
+    fn ask(&self, held: &mut Held<'_>, claims: &[impl AsRef<Claim>], said: &mut [Said]) {
+        let claims = claims.iter().map(AsRef::as_ref).zip(said);
+        for (claim, said) in claims.filter(|(claim, _)| claim.is_on(held.name)) {
             let before = held.line.changes();
             let decision = claim.ask.take(&mut held.line, self.now, self.leases);
             let is_news = matches!(decision, Decision::Refused { .. }) && held.line.changes() != before;
@@ -168,11 +175,11 @@ impl<L: Leases> Moment<'_, L> {
         store: &mut impl Store,
         name: &[u8],
         kind: Kind,
-        claims: &[Claim],
+        claims: &[impl AsRef<Claim>],
         seen: &mut Seen,
     ) -> Result<(), Trouble> {
         self.update(store, name, kind, seen, |line| {
-            for claim in claims.iter().filter(|claim| claim.is_on(name)) {
+            for claim in claims.iter().map(AsRef::as_ref).filter(|claim| claim.is_on(name)) {
                 claim.ask.give_back(line, self.now, self.now, self.leases);
             }
         })
@@ -221,6 +228,12 @@ impl<L: Leases> Moment<'_, L> {
             }
         }
         Err(Trouble::Contended)
+    }
+}
+
+impl AsRef<Claim> for Claim {
+    fn as_ref(&self) -> &Claim {
+        self
     }
 }
 

@@ -13,7 +13,9 @@ use std::net::IpAddr;
 use portcullis_kit::{mode::Mode, reason::Reason, store::Store};
 
 use crate::{
-    config::{Cost, Limit, Measure, OnStoreError, RateLimit, WhenFull, WhenMissing, WhenRepeated},
+    config::{
+        Cost, Counted, Limit, MOST_LIMITS, Measure, OnStoreError, RateLimit, WhenFull, WhenMissing, WhenRepeated,
+    },
     debit::{Claim, Moment, Seen, Trouble},
     key::{self, Facts, NoKey},
     meter::{Ask, Decision, Leases, Meter},
@@ -80,7 +82,7 @@ pub struct Ruling {
     pub limit: Option<usize>,
     pub standing: Option<Standing>,
     /// What each limit said, by position; `None` where it wasn't asked.
-    pub said: Vec<Option<Said>>,
+    pub said: [Option<Said>; MOST_LIMITS],
     pub taken: Vec<Taken>,
     pub seen: Seen,
 }
@@ -105,19 +107,41 @@ pub enum Said {
 }
 
 /// What a stream took, and may give back.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Taken {
     /// Position of the limit.
     pub limit: usize,
     pub claim: Claim,
     pub at: u64,
+    /// Whether the response's status decides if it is given back.
+    pub by_status: bool,
 }
 
 /// A claim of a limit, with what it is told by.
 struct Claimed {
     limit: usize,
     measure: Measure,
+    by_status: bool,
     claim: Claim,
+}
+
+impl AsRef<Claim> for Claimed {
+    fn as_ref(&self) -> &Claim {
+        &self.claim
+    }
+}
+
+impl Claimed {
+    /// What the stream must remember of it, if anything.
+    fn taken(&self, at: u64) -> Option<Taken> {
+        let ends = matches!(self.claim.ask.meter, Meter::InFlight(_));
+        (self.by_status || ends).then_some(Taken {
+            limit: self.limit,
+            claim: self.claim,
+            at,
+            by_status: self.by_status,
+        })
+    }
 }
 
 /// Decides on a request.
@@ -132,19 +156,20 @@ pub fn decide<L: Leases>(
         refuses: false,
         limit: None,
         standing: None,
-        said: vec![None; policy.limits.len()],
+        said: [None; MOST_LIMITS],
         taken: Vec::new(),
         seen: Seen::default(),
     };
     let mut address = None;
-    let mut enforced = Vec::with_capacity(policy.limits.len());
-    let mut shadows = Vec::new();
+    let mut enforced: Vec<Claimed> = Vec::with_capacity(policy.limits.len());
+    let mut shadows: Vec<Claimed> = Vec::new();
     for (index, limit) in policy.limits.iter().enumerate().filter(|(_, limit)| limit.mode != Mode::Off) {
         match claim(limit, name, policy.mode, around, world, &mut address) {
-            Ok(Claiming::Claim(measure, claim)) if limit.mode == Mode::Enforce => {
-                enforced.push(Claimed { limit: index, measure, claim });
+            Ok(Claiming::Claim(measure, claim)) => {
+                let by_status = limit.counted != Counted::All;
+                let group = if limit.mode == Mode::Enforce { &mut enforced } else { &mut shadows };
+                group.push(Claimed { limit: index, measure, by_status, claim });
             }
-            Ok(Claiming::Claim(measure, claim)) => shadows.push(Claimed { limit: index, measure, claim }),
             Ok(Claiming::Exempt) => ruling.note(index, Said::Exempts),
             Ok(Claiming::NotForIt) => {}
             Err(reason) => {
@@ -198,7 +223,7 @@ fn claim<L>(
             return Ok(Claiming::Exempt);
         }
     }
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(64);
     for part in &limit.key {
         match part.write(facts, limit.repeated == WhenRepeated::All, &mut bytes) {
             Ok(()) => {}
@@ -234,10 +259,10 @@ impl Limit {
     ) -> Claim {
         let meter = measure.meter;
         let Some(kind) = meter.kind() else {
-            return Claim { ask: Ask { meter, block_for: 0, tag: 0, cost }, line: Vec::new() };
+            return Claim { ask: Ask { meter, block_for: 0, tag: 0, cost }, line: [0; _] };
         };
-        let identity = [policy.as_bytes(), b"\0", mode.name().as_bytes(), b"\0", &self.identity].concat();
-        let place = pool::place(around.secret, around.sizes, kind, partition, &identity, key);
+        let limit = [policy.as_bytes(), mode.name().as_bytes(), &self.identity];
+        let place = pool::place(around.secret, around.sizes, kind, partition, limit, key);
         Claim { ask: Ask { meter, block_for: self.block_for, tag: place.tag, cost }, line: place.line }
     }
 }
@@ -291,8 +316,7 @@ impl Ruling {
             if claimed.is_empty() {
                 return;
             }
-            let claims: Vec<Claim> = claimed.iter().map(|claimed| claimed.claim.clone()).collect();
-            let decisions = match moment.take(store, &claims, &mut self.seen) {
+            let decisions = match moment.take(store, &claimed, &mut self.seen) {
                 Ok(decisions) => decisions,
                 Err(trouble) => {
                     self.reason = trouble.reason();
@@ -364,7 +388,7 @@ impl Ruling {
             if self.said.get(claimed.limit) != Some(&Some(Said::Full)) {
                 self.note(claimed.limit, Said::Admits);
             }
-            self.taken.push(Taken { limit: claimed.limit, claim: claimed.claim.clone(), at: now });
+            self.taken.extend(claimed.taken(now));
             // The share that is left, in millionths.
             let share = u64::from(*left) * 1_000_000 / u64::from(claimed.measure.burst.max(1));
             if share < smallest {
@@ -380,7 +404,7 @@ impl Ruling {
         let decisions = moment.take(store, std::slice::from_ref(&shadow.claim), &mut self.seen);
         let said = match decisions.as_deref() {
             Ok([Decision::Admitted { .. }]) => {
-                self.taken.push(Taken { limit: shadow.limit, claim: shadow.claim, at: moment.now });
+                self.taken.extend(shadow.taken(moment.now));
                 Said::Admits
             }
             Ok([Decision::Full]) => Said::Full,

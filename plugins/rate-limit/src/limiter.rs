@@ -193,7 +193,7 @@ impl Limiter {
         self.counts.note(host, &ruling.seen);
         self.counts.said(host, named.index, &ruling.said);
         stream.taken = std::mem::take(&mut ruling.taken);
-        if let (Some(limit), Some(standing)) = (ruling.limit, ruling.standing) {
+        if let (Some(limit), Some(standing), true) = (ruling.limit, ruling.standing, named.policy.announces()) {
             stream.told = Some((Rc::clone(&named), limit, standing));
         }
         let verdict = if ruling.refuses {
@@ -204,6 +204,9 @@ impl Limiter {
         } else {
             overrides(&named.policy, head)
         };
+        if !self.filter.leaves_records() {
+            return self.filter.settle(host, &named, ruling.reason, verdict);
+        }
         let name = ruling.limit.and_then(|limit| named.policy.limits.get(limit)).map(|limit| limit.name.as_str());
         let note = match (name, ruling.standing) {
             (Some(name), Some(standing)) => format!(" limit={name} left={}", standing.left),
@@ -244,9 +247,9 @@ impl Limiter {
         }
     }
 
-    /// Whether responses are looked at.
+    /// Whether the response's status decides about what was taken.
     pub fn reads_status(&self, stream: &Stream) -> bool {
-        !stream.taken.is_empty()
+        stream.taken.iter().any(|taken| taken.by_status)
     }
 
     /// The stream is over, whatever way it ended.

@@ -145,24 +145,32 @@ impl Line {
         self.at(self.start(record))
     }
 
+    fn records(&self) -> impl Iterator<Item = (usize, &[u8])> {
+        self.bytes.get(HEAD..).unwrap_or_default().chunks_exact(self.kind.record_size()).enumerate()
+    }
+
     fn find(&self, tag: u64) -> Option<usize> {
-        (0..self.kind.records()).find(|record| self.tag(*record) == tag)
+        self.records().find(|(_, record)| number(record) == tag).map(|(place, _)| place)
     }
 
     /// The record of `tag`, or one that is free.
     fn place(&self, tag: u64, now: u64) -> Option<usize> {
-        self.find(tag).or_else(|| (0..self.kind.records()).find(|record| self.is_free(*record, now)))
-    }
-
-    fn is_free(&self, record: usize, now: u64) -> bool {
-        let start = self.start(record);
-        let until = match self.kind {
-            Kind::Bucket | Kind::Window => self.at(start + 8).max(self.at(start + 16)),
-            Kind::InFlight => u64::MAX,
-        };
         // What is further ahead than any limit reaches was written under another clock.
-        let is_over = self.kind != Kind::InFlight && (until <= now || until > now.saturating_add(2 * LONGEST));
-        self.at(start) == NOBODY || is_over
+        let (from, to) = (now, now.saturating_add(2 * LONGEST));
+        let mut free = None;
+        for (place, record) in self.records() {
+            let found = number(record);
+            if found == tag {
+                return Some(place);
+            }
+            if free.is_none() {
+                let until = word(record, 8).max(word(record, 16));
+                if found == NOBODY || until <= from || until > to {
+                    free = Some(place);
+                }
+            }
+        }
+        free
     }
 
     /// Gives the record to `tag`.
@@ -175,7 +183,7 @@ impl Line {
     }
 
     fn at(&self, offset: usize) -> u64 {
-        self.bytes.get(offset..).and_then(|bytes| bytes.first_chunk()).map_or(0, |bytes| u64::from_le_bytes(*bytes))
+        word(&self.bytes, offset)
     }
 
     fn put(&mut self, offset: usize, value: u64) {
@@ -185,8 +193,13 @@ impl Line {
     }
 }
 
-fn number(word: &[u8]) -> u64 {
-    word.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+/// The first eight bytes.
+fn number(bytes: &[u8]) -> u64 {
+    bytes.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes))
+}
+
+fn word(bytes: &[u8], offset: usize) -> u64 {
+    bytes.get(offset..).map_or(0, number)
 }
 
 /// A bucket's record.
@@ -263,40 +276,36 @@ impl Line {
 impl Line {
     /// How many streams of `tag` are in flight, by the leases that `lives`.
     pub fn in_flight(&self, tag: u64, lives: impl Fn(u32) -> bool) -> u32 {
-        let mut sum: u32 = 0;
-        for record in 0..self.kind.records() {
-            let (lease, streams) = self.streams(record);
-            if self.tag(record) == tag && lives(lease) {
-                sum = sum.saturating_add(streams);
-            }
-        }
-        sum
+        let own = self.records().filter(|(_, record)| number(record) == tag).map(|(_, record)| streams(record));
+        own.filter(|(lease, _)| lives(*lease)).fold(0, |sum, (_, streams)| sum.saturating_add(streams))
     }
 
     /// Adds to the streams of `tag` under `lease`; `false` where every record is held. Records of leases that
     /// ended are free.
     pub fn add_stream(&mut self, tag: u64, lease: u32, lives: impl Fn(u32) -> bool) -> bool {
-        let own = (0..self.kind.records()).find(|record| self.tag(*record) == tag && self.streams(*record).0 == lease);
-        let free = |record: &usize| self.tag(*record) == NOBODY || !lives(self.streams(*record).0);
-        let Some(record) = own.or_else(|| (0..self.kind.records()).find(free)) else { return false };
-        let streams = if own.is_some() { self.streams(record).1 } else { 0 };
-        self.put_streams(record, tag, lease, streams.saturating_add(1));
+        if let Some((place, running)) = self.own_streams(tag, lease) {
+            self.put_streams(place, tag, lease, running.saturating_add(1));
+            return true;
+        }
+        let free = self.records().find(|(_, record)| number(record) == NOBODY || !lives(streams(record).0));
+        let Some(place) = free.map(|(place, _)| place) else { return false };
+        self.put_streams(place, tag, lease, 1);
         true
     }
 
     /// Takes one of them away; nothing where there is none.
     pub fn end_stream(&mut self, tag: u64, lease: u32) {
-        let own = (0..self.kind.records()).find(|record| self.tag(*record) == tag && self.streams(*record).0 == lease);
-        let Some(record) = own else { return };
-        match self.streams(record).1 {
-            0 | 1 => self.put_streams(record, NOBODY, 0, 0),
-            more => self.put_streams(record, tag, lease, more - 1),
+        match self.own_streams(tag, lease) {
+            None => {}
+            Some((place, 0 | 1)) => self.put_streams(place, NOBODY, 0, 0),
+            Some((place, more)) => self.put_streams(place, tag, lease, more - 1),
         }
     }
 
-    fn streams(&self, record: usize) -> (u32, u32) {
-        let word = self.at(self.start(record) + 8);
-        (word as u32, (word >> 32) as u32)
+    fn own_streams(&self, tag: u64, lease: u32) -> Option<(usize, u32)> {
+        let mut records = self.records();
+        let own = records.find(|(_, record)| number(record) == tag && streams(record).0 == lease);
+        own.map(|(place, record)| (place, streams(record).1))
     }
 
     fn put_streams(&mut self, record: usize, tag: u64, lease: u32, streams: u32) {
@@ -305,6 +314,12 @@ impl Line {
         self.put(start, tag);
         self.put(start + 8, u64::from(streams) << 32 | u64::from(lease));
     }
+}
+
+/// A record's lease and number of streams.
+fn streams(record: &[u8]) -> (u32, u32) {
+    let word = word(record, 8);
+    (word as u32, (word >> 32) as u32)
 }
 
 #[cfg(test)]

@@ -70,6 +70,9 @@ const PREFIX: &[u8] = b"portcullis.rate_limit/";
 /// Bytes of a line's name.
 const NAME: usize = PREFIX.len() + 4 + 4;
 
+/// A line's name in the store.
+pub type LineName = [u8; NAME];
+
 /// What makes places unpredictable; the same in all VMs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Secret {
@@ -80,18 +83,19 @@ pub struct Secret {
 }
 
 /// A record's place.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    pub line: Vec<u8>,
+    pub line: LineName,
     pub tag: u64,
 }
 
-/// The place of a key of a limit.
-pub fn place(secret: &Secret, sizes: Sizes, kind: Kind, partition: Partition, limit: &[u8], key: &[u8]) -> Place {
+/// The place of a key of a limit, which is known by several names together.
+pub fn place(secret: &Secret, sizes: Sizes, kind: Kind, partition: Partition, limit: [&[u8]; 3], key: &[u8]) -> Place {
     let mut hasher = SipHasher13::new_with_key(&secret.hash);
-    // The length keeps limit and key apart.
-    hasher.write_u64(limit.len() as u64);
-    hasher.write(limit);
+    // The lengths keep the names apart.
+    let lengths = limit.iter().fold(0, |lengths, name| lengths << 16 | name.len() as u64);
+    hasher.write_u64(lengths);
+    limit.iter().for_each(|name| hasher.write(name));
     hasher.write(key);
     let hash = hasher.finish128();
     let lines = u64::from(sizes.lines(kind, partition));
@@ -100,11 +104,11 @@ pub fn place(secret: &Secret, sizes: Sizes, kind: Kind, partition: Partition, li
     Place { line: name(kind, partition, number), tag: if hash.h2 == NOBODY { 1 } else { hash.h2 } }
 }
 
-fn name(kind: Kind, partition: Partition, number: u32) -> Vec<u8> {
-    let mut name = Vec::with_capacity(NAME);
-    name.extend(PREFIX);
-    name.extend([b'0' + VERSION, b'/', kind.letter(), partition.letter()]);
-    name.extend(number.to_le_bytes());
+fn name(kind: Kind, partition: Partition, number: u32) -> LineName {
+    let mut name = [0; NAME];
+    let version = [b'0' + VERSION, b'/', kind.letter(), partition.letter()];
+    let bytes = PREFIX.iter().chain(&version).copied().chain(number.to_le_bytes());
+    name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
     name
 }
 
@@ -153,7 +157,8 @@ mod tests {
     fn whatever_the_keys_are_called_there_are_no_more_lines_than_were_sized() {
         let mut lines = HashSet::new();
         for key in 0..20_000_u32 {
-            let place = place(&SECRET, SIZES, Kind::Bucket, Partition::Addresses, b"l", &key.to_le_bytes());
+            let place =
+                place(&SECRET, SIZES, Kind::Bucket, Partition::Addresses, [b"p", b"", b"l"], &key.to_le_bytes());
             assert_eq!(place.line.len(), NAME);
             lines.insert(place.line);
         }
@@ -162,7 +167,9 @@ mod tests {
 
     #[test]
     fn limit_and_key_are_kept_apart_and_no_partition_meets_another() {
-        let at = |partition, limit: &[u8], key: &[u8]| place(&SECRET, SIZES, Kind::Bucket, partition, limit, key);
+        let at = |partition, limit: &[u8], key: &[u8]| {
+            place(&SECRET, SIZES, Kind::Bucket, partition, [b"p", b"", limit], key)
+        };
         assert_ne!(at(Partition::Invented, b"ab", b"c").tag, at(Partition::Invented, b"a", b"bc").tag);
         assert_ne!(at(Partition::Invented, b"a", b"b").line, at(Partition::Addresses, b"a", b"b").line);
     }

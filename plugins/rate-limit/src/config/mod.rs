@@ -16,7 +16,8 @@ use portcullis_kit::{
 use serde::Deserialize;
 
 pub use self::raw::{
-    Algorithm, Announce, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing, WhenRepeated,
+    Algorithm, Announce, MOST_LIMITS, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing,
+    WhenRepeated,
 };
 use crate::{
     decide,
@@ -208,6 +209,11 @@ impl Conditions {
 impl RateLimit {
     pub fn reads_head(&self) -> bool {
         self.limits.iter().any(Limit::reads_head)
+    }
+
+    /// Whether admitted requests are told where they stand.
+    pub fn announces(&self) -> bool {
+        self.announce != Announce::Off && self.mode == Mode::Enforce
     }
 
     /// Whether it counts streams in flight.

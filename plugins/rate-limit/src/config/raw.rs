@@ -261,7 +261,8 @@ pub struct RawCost {
     pub most: Option<u32>,
 }
 
-const MOST_LIMITS: usize = 16;
+/// Limits in one policy.
+pub const MOST_LIMITS: usize = 16;
 const MOST_OVERRIDES: usize = 256;
 const MOST_COST: u32 = 1_000_000;
 
