@@ -67,13 +67,6 @@ struct Held<'a> {
     is_written: bool,
 }
 
-/// What a claim was told, and whether being refused is to be written.
-#[derive(Clone, Copy)]
-struct Said {
-    decision: Decision,
-    is_news: bool,
-}
-
 impl<L: Leases> Moment<'_, L> {
     /// Takes what every claim asks for, or nothing. The decisions are those of the claims, in their order; not all
     /// admit if one refuses.
@@ -87,18 +80,18 @@ impl<L: Leases> Moment<'_, L> {
         seen: &mut Seen,
     ) -> Result<Vec<Decision>, Trouble> {
         let mut lines = Vec::with_capacity(claims.len());
-        let mut said = Vec::with_capacity(claims.len());
-        let taken = self.take_all(store, claims, &mut lines, &mut said, seen);
-        if taken.is_err() || said.iter().any(Said::refuses) {
+        let mut decisions = Vec::with_capacity(claims.len());
+        let taken = self.take_all(store, claims, &mut lines, &mut decisions, seen);
+        if taken.is_err() || decisions.iter().any(Decision::refuses) {
             for held in lines.iter().filter(|held| held.is_written) {
                 let back = self.give_back(store, held.name, held.kind, claims, seen);
                 seen.kept_back += u32::from(back.is_err());
             }
-            for (claim, _) in claims.iter().zip(&said).filter(|(_, said)| said.is_news) {
+            for (claim, _) in claims.iter().zip(&decisions).filter(|(_, decision)| decision.is_news()) {
                 self.note_refusal(store, claim.as_ref(), seen);
             }
         }
-        taken.map(|()| said.into_iter().map(|said| said.decision).collect())
+        taken.map(|()| decisions)
     }
 
     fn take_all<'a>(
@@ -106,7 +99,7 @@ impl<L: Leases> Moment<'_, L> {
         store: &mut impl Store,
         claims: &'a [impl AsRef<Claim>],
         lines: &mut Vec<Held<'a>>,
-        said: &mut Vec<Said>,
+        decisions: &mut Vec<Decision>,
         seen: &mut Seen,
     ) -> Result<(), Trouble> {
         for claim in claims.iter().map(AsRef::as_ref) {
@@ -116,12 +109,11 @@ impl<L: Leases> Moment<'_, L> {
                 lines.push(self.read(store, &claim.line, kind)?);
             }
         }
-        let never = Decision::Refused { again_in: None, blocked: false };
-        said.resize(claims.len(), Said { decision: never, is_news: false });
+        decisions.resize(claims.len(), Decision::NEVER);
         for held in lines.iter_mut() {
-            self.ask(held, claims, said);
+            self.ask(held, claims, decisions);
         }
-        while !said.iter().any(Said::refuses) {
+        while !decisions.iter().any(Decision::refuses) {
             let Some(held) = lines.iter_mut().find(|held| !held.is_written) else { break };
             match store.put(held.name, held.line.sealed(self.secret), held.over) {
                 Written::Done => {
@@ -135,7 +127,7 @@ impl<L: Leases> Moment<'_, L> {
                         return Err(Trouble::Contended);
                     }
                     *held = self.read(store, held.name, held.kind)?;
-                    self.ask(held, claims, said);
+                    self.ask(held, claims, decisions);
                 }
             }
         }
@@ -143,13 +135,10 @@ impl<L: Leases> Moment<'_, L> {
     }
 
     /// Lets every claim on the line take what it asks for.
-    fn ask(&self, held: &mut Held<'_>, claims: &[impl AsRef<Claim>], said: &mut [Said]) {
-        let claims = claims.iter().map(AsRef::as_ref).zip(said);
-        for (claim, said) in claims.filter(|(claim, _)| claim.is_on(held.name)) {
-            let before = held.line.changes();
-            let decision = claim.ask.take(&mut held.line, self.now, self.leases);
-            let is_news = matches!(decision, Decision::Refused { .. }) && held.line.changes() != before;
-            *said = Said { decision, is_news };
+    fn ask(&self, held: &mut Held<'_>, claims: &[impl AsRef<Claim>], decisions: &mut [Decision]) {
+        let claims = claims.iter().map(AsRef::as_ref).zip(decisions);
+        for (claim, decision) in claims.filter(|(claim, _)| claim.is_on(held.name)) {
+            *decision = claim.ask.take(&mut held.line, self.now, self.leases);
         }
     }
 
@@ -240,11 +229,5 @@ impl AsRef<Claim> for Claim {
 impl Claim {
     fn is_on(&self, line: &[u8]) -> bool {
         self.ask.meter.kind().is_some() && self.line == line
-    }
-}
-
-impl Said {
-    fn refuses(&self) -> bool {
-        !matches!(self.decision, Decision::Admitted { .. })
     }
 }

@@ -360,7 +360,7 @@ impl Ruling {
     fn settle(&mut self, claimed: &[Claimed], decisions: &[Decision], now: u64) {
         let mut longest = None;
         for (claimed, decision) in claimed.iter().zip(decisions) {
-            if let Decision::Refused { again_in, blocked } = decision {
+            if let Decision::Refused { again_in, blocked, .. } = decision {
                 if self.said.get(claimed.limit) != Some(&Some(Said::Full)) {
                     self.note(claimed.limit, Said::Refuses);
                 }

@@ -50,6 +50,12 @@ impl Kind {
         HEAD + self.records() * self.record_size()
     }
 
+    /// The first eight bytes of a line.
+    const fn head(self) -> u64 {
+        let [a, b, c, d] = MAGIC;
+        u64::from_le_bytes([a, b, c, d, VERSION, self.letter(), 0, 0])
+    }
+
     /// In the names of lines.
     pub const fn letter(self) -> u8 {
         match self {
@@ -83,10 +89,9 @@ pub struct Line {
 
 impl Line {
     pub fn empty(kind: Kind) -> Self {
-        let mut bytes = vec![0; kind.line_size()];
-        let head = MAGIC.into_iter().chain([VERSION, kind.letter()]);
-        bytes.iter_mut().zip(head).for_each(|(byte, head)| *byte = head);
-        Self { kind, bytes, changes: 0, evictions: 0 }
+        let mut line = Self { kind, bytes: vec![0; kind.line_size()], changes: 0, evictions: 0 };
+        line.put(0, kind.head());
+        line
     }
 
     /// An empty line in place of a foreign value: its keys count as spent at `now`.

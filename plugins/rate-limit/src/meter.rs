@@ -41,9 +41,31 @@ pub enum Decision {
         again_in: Option<u64>,
         /// Refused for an earlier refusal.
         blocked: bool,
+        /// The record says something else now, so it is to be written although nothing was taken.
+        is_news: bool,
     },
     /// Every record that the key may use is held by another.
     Full,
+}
+
+impl Decision {
+    /// Nothing ever passes.
+    pub const NEVER: Self = Self::Refused { again_in: None, blocked: false, is_news: false };
+
+    pub fn refuses(&self) -> bool {
+        !matches!(self, Self::Admitted { .. })
+    }
+
+    fn as_news(self) -> Self {
+        match self {
+            Self::Refused { again_in, blocked, .. } => Self::Refused { again_in, blocked, is_news: true },
+            other => other,
+        }
+    }
+
+    pub fn is_news(&self) -> bool {
+        matches!(self, Self::Refused { is_news: true, .. })
+    }
 }
 
 /// Which of the VMs that hold streams still live.
@@ -81,13 +103,13 @@ impl Ask {
     /// is written, too.
     pub fn take(&self, line: &mut Line, now: u64, leases: &impl Leases) -> Decision {
         match self.meter {
-            Meter::Never => Decision::Refused { again_in: None, blocked: false },
+            Meter::Never => Decision::NEVER,
             Meter::Bucket(bucket) => self.take_tokens(line, now, bucket),
             Meter::Window(window) => self.take_room(line, now, window),
             Meter::InFlight(most) => {
                 let streams = line.in_flight(self.tag, |lease| leases.lives(lease));
                 if streams >= most {
-                    Decision::Refused { again_in: None, blocked: false }
+                    Decision::NEVER
                 } else if line.add_stream(self.tag, leases.own(), |lease| leases.lives(lease)) {
                     Decision::Admitted { left: most - streams - 1, whole_in: 0 }
                 } else {
@@ -126,10 +148,11 @@ impl Ask {
         }
         let answer = bucket.spend(&mut kept.arrival, now, self.cost);
         let decision = self.decided(answer, &mut kept.blocked_until, now);
-        if kept != before {
-            line.put_bucket(record, self.tag, kept);
+        if kept == before {
+            return decision;
         }
-        decision
+        line.put_bucket(record, self.tag, kept);
+        decision.as_news()
     }
 
     fn take_room(&self, line: &mut Line, now: u64, window: Window) -> Decision {
@@ -143,11 +166,12 @@ impl Ask {
         let answer = window.spend(&mut tally.spent, now, self.cost);
         tally.over_at = window.over(&tally.spent);
         let decision = self.decided(answer, &mut tally.blocked_until, now);
-        let is_news = matches!(decision, Decision::Admitted { .. }) || tally.blocked_until != before.blocked_until;
-        if is_news || tally.spent.newest < before.spent.newest {
-            line.put_window(record, self.tag, &tally);
+        let is_news = tally.blocked_until != before.blocked_until || tally.spent.newest < before.spent.newest;
+        if decision.refuses() && !is_news {
+            return decision;
         }
-        decision
+        line.put_window(record, self.tag, &tally);
+        decision.as_news()
     }
 
     /// The refusal of a key that is blocked. What is further ahead than a block can reach was written under
@@ -157,17 +181,19 @@ impl Ask {
             *until = now.saturating_add(self.block_for);
         }
         let wait = until.checked_sub(now).filter(|wait| *wait > 0)?;
-        Some(Decision::Refused { again_in: Some(wait), blocked: true })
+        Some(Decision::Refused { again_in: Some(wait), blocked: true, is_news: false })
     }
 
     fn decided(&self, answer: Answer, blocked_until: &mut u64, now: u64) -> Decision {
         match answer {
             Answer::Admitted { left, whole_in } => Decision::Admitted { left, whole_in },
-            Answer::Refused { again_in } if self.block_for == 0 => Decision::Refused { again_in, blocked: false },
+            Answer::Refused { again_in } if self.block_for == 0 => {
+                Decision::Refused { again_in, blocked: false, is_news: false }
+            }
             Answer::Refused { again_in } => {
                 *blocked_until = now.saturating_add(self.block_for);
                 let again_in = again_in.map(|wait| wait.max(self.block_for));
-                Decision::Refused { again_in, blocked: false }
+                Decision::Refused { again_in, blocked: false, is_news: false }
             }
         }
     }
