@@ -16,7 +16,7 @@
 //!     metadata:                            # `filter_metadata` of the route
 //!       portcullis.security_headers: { policy: web }
 //! ratios:                                  # of the costs above the baseline
-//!   - { of: ours, to: native, at_most: 3.0 }
+//!   - { of: ours, to: native, at_most: 3.0, floor: bare }
 //! memory: { of: [ours], growth_at_most_kib: 512 }
 //! ```
 //!
@@ -71,6 +71,10 @@ pub struct Ratio {
     pub to: String,
     #[serde(default)]
     pub at_most: Option<f64>,
+    /// A candidate that does the bare minimum of what `of` does. Where it costs more than `at_most` by itself, the
+    /// limit can't be kept on this machine and isn't held against `of`.
+    #[serde(default)]
+    pub floor: Option<String>,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -100,7 +104,7 @@ impl Comparison {
         if let Some(twice) = comparison.all().find(|candidate| !names.insert(candidate.name.as_str())) {
             bail!("two candidates are called `{}`", twice.name);
         }
-        let ratios = comparison.ratios.iter().flat_map(|ratio| [&ratio.of, &ratio.to]);
+        let ratios = comparison.ratios.iter().flat_map(|ratio| [&ratio.of, &ratio.to].into_iter().chain(&ratio.floor));
         let memory = comparison.memory.iter().flat_map(|memory| &memory.of);
         for name in ratios.chain(&comparison.reference).chain(memory) {
             if !comparison.candidates.iter().any(|candidate| candidate.name == *name) {
@@ -154,7 +158,9 @@ candidates:
     #[test]
     fn a_name_that_no_candidate_has_is_refused_wherever_it_stands() {
         let base = "{comparison: c, baseline: {name: none}, candidates: [{name: a}]";
-        for rest in ["ratios: [{of: b, to: a}]", "reference: b", "memory: {of: [b]}"] {
+        for rest in
+            ["ratios: [{of: b, to: a}]", "ratios: [{of: a, to: a, floor: b}]", "reference: b", "memory: {of: [b]}"]
+        {
             let error = Comparison::parse(&format!("{base}, {rest}}}")).unwrap_err().to_string();
             assert!(error.contains("`b`"), "{error}");
         }

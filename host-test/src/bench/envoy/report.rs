@@ -15,13 +15,16 @@ enum Standing {
     Reached,
     /// Above the limit, which lies within the figure's own range: this run can't tell.
     Unsure,
+    /// Above the limit, and so is the bare minimum.
+    BelowFloor,
     NotReached,
 }
 
 impl Standing {
-    fn of(Estimate { value, low, .. }: Estimate, at_most: f64) -> Self {
+    fn of(Estimate { value, low, .. }: Estimate, at_most: f64, floor: Option<Estimate>) -> Self {
         match at_most {
             _ if value <= at_most => Self::Reached,
+            _ if floor.is_some_and(|floor| floor.value > at_most) => Self::BelowFloor,
             _ if low <= at_most => Self::Unsure,
             _ => Self::NotReached,
         }
@@ -31,6 +34,7 @@ impl Standing {
         match self {
             Self::Reached => "reached    ",
             Self::Unsure => "unsure     ",
+            Self::BelowFloor => "below floor",
             Self::NotReached => "not reached",
         }
     }
@@ -104,8 +108,16 @@ fn limits(comparison: &Comparison, measured: &Measured) -> Vec<(String, Standing
     for ratio in &comparison.ratios {
         let found = stats::ratio(measured.rounds(&ratio.of), measured.rounds(&ratio.to), baseline);
         let Some(at_most) = ratio.at_most else { continue };
-        let sentence = format!("{} costs {} × {}, at most {at_most}", ratio.of, shown(found, 2), ratio.to);
-        limits.push((sentence, Standing::of(found, at_most)));
+        let floor = ratio
+            .floor
+            .as_ref()
+            .map(|floor| (floor, stats::ratio(measured.rounds(floor), measured.rounds(&ratio.to), baseline)));
+        let mut sentence = format!("{} costs {} × {}, at most {at_most}", ratio.of, shown(found, 2), ratio.to);
+        let standing = Standing::of(found, at_most, floor.map(|(_, floor)| floor));
+        if let (Standing::BelowFloor, Some((name, floor))) = (standing, floor) {
+            sentence.push_str(&format!("; {name} costs {} × by itself", shown(floor, 2)));
+        }
+        limits.push((sentence, standing));
     }
     let growth = |resident: &Resident| resident.growth();
     let of_baseline = measured.memory.first().map_or(0, growth).max(0);
@@ -197,9 +209,26 @@ memory: { of: [ours], growth_at_most_kib: 100 }",
     #[test]
     fn a_limit_within_the_range_of_a_noisy_figure_is_neither_kept_nor_broken() {
         let figure = |low| Estimate { value: 3.1, low, high: 9.0 };
-        assert_eq!(Standing::of(figure(2.9), 3.1), Standing::Reached);
-        assert_eq!(Standing::of(figure(2.9), 3.0), Standing::Unsure);
-        assert_eq!(Standing::of(figure(3.05), 3.0), Standing::NotReached);
+        assert_eq!(Standing::of(figure(2.9), 3.1, None), Standing::Reached);
+        assert_eq!(Standing::of(figure(2.9), 3.0, None), Standing::Unsure);
+        assert_eq!(Standing::of(figure(3.05), 3.0, None), Standing::NotReached);
+    }
+
+    #[test]
+    fn a_limit_that_the_bare_minimum_breaks_by_itself_is_not_held_against_a_filter() {
+        let mut comparison = comparison();
+        comparison.ratios[0].floor = Some("bare".into());
+        for (bare, kept) in [(37.2, true), (36.8, false)] {
+            let mut measured = measured(38.0, 60);
+            measured.microseconds.insert("bare".into(), vec![vec![bare; 10]; 2]);
+            let (text, found) = render(&comparison, &measured);
+            assert_eq!(found, kept, "{text}");
+            assert_eq!(
+                kept,
+                text.contains("below floor ours costs 3.25") && text.contains("bare costs 3.05"),
+                "{text}"
+            );
+        }
     }
 
     #[test]
