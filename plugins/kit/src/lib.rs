@@ -4,7 +4,7 @@
 //! - the words: [`head`], [`verdict`], [`reason`], [`mode`], [`refusal`];
 //! - from bytes to types: [`config`];
 //! - which policy is in force: [`policies`];
-//! - how a decision is seen: [`seen`], [`log_budget`];
+//! - how a decision is seen: [`seen`], [`log_budget`], [`heartbeat`];
 //! - what is the same for every filter: [`filter`], which asks its surroundings through [`host`];
 //! - what all VMs of a proxy share: [`store`];
 //! - the two ways in: `proxy_wasm` (Envoy) and `component` (`wit/`), each only in the build of its
@@ -15,6 +15,7 @@
 pub mod config;
 pub mod filter;
 pub mod head;
+pub mod heartbeat;
 pub mod host;
 pub mod log_budget;
 pub mod mode;

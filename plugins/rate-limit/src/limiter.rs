@@ -3,15 +3,16 @@
 //! 1. [`Limiter::on_request`] chooses the policy, decides and counts, and remembers in the stream what was taken.
 //! 2. [`Limiter::on_response`] gives back what the response's status doesn't count, and tells the client where it stands.
 //! 3. [`Limiter::on_end`] gives streams in flight back, whatever way they ended.
-//! 4. [`Limiter::on_tick`] keeps this VM's streams alive, and finds VMs that are gone.
+//! 4. [`Limiter::on_tick`] keeps this VM's streams alive, finds VMs that are gone, and shows that somebody is here.
 
-use std::rc::Rc;
+use std::{collections::BTreeSet, rc::Rc};
 
 use portcullis_kit::{
     Exchange, Filter, Named, Policy,
     config::ConfigError,
     head::RequestHead,
-    host::{CounterId, RouteProperty, StatefulHost},
+    heartbeat::Heartbeat,
+    host::{CounterId, Level, RouteProperty, StatefulHost},
     mode::Mode,
     store::{Found, Over, Store, Written},
     verdict::{Edit, Reply, Verdict},
@@ -44,8 +45,11 @@ pub struct Limiter {
     /// `None` until the first request.
     secret: Option<Secret>,
     leases: Leases,
+    heartbeat: Heartbeat,
     counts: Counts,
     reads_head: bool,
+    /// Some policy counts streams in flight.
+    holds_streams: bool,
 }
 
 /// What one stream keeps between its callbacks.
@@ -150,11 +154,23 @@ impl Limiter {
     pub fn configure(host: &mut impl StatefulHost, bytes: &[u8]) -> Result<Self, ConfigError> {
         let (filter, settings) = Filter::configure_with(host, bytes)?;
         let counts = Counts::define(host, &filter);
-        if filter.policies().any(|named| named.policy.holds_streams()) {
-            host.set_tick_period(TICK);
-        }
+        let holds_streams = filter.policies().any(|named| named.policy.holds_streams());
+        host.set_tick_period(TICK);
+        let limits = filter.policies().flat_map(|named| &named.policy.limits);
+        let lines: BTreeSet<_> = limits.flat_map(Limit::lines).collect();
+        let bytes = settings.sizes().bytes(lines);
+        host.log(Level::Info, &format!("rate_limit: the store holds at most {bytes} bytes"));
         let reads_head = filter.reads_request_head() || filter.policies().any(|named| named.policy.reads_head());
-        Ok(Self { filter, settings, secret: None, leases: Leases::default(), counts, reads_head })
+        Ok(Self {
+            filter,
+            settings,
+            secret: None,
+            leases: Leases::default(),
+            heartbeat: Heartbeat::new(RateLimit::FILTER),
+            counts,
+            reads_head,
+            holds_streams,
+        })
     }
 
     /// Whether [`Self::on_request`] wants the request's head; reading it is the dearest of all calls.
@@ -261,7 +277,10 @@ impl Limiter {
     }
 
     pub fn on_tick(&mut self, host: &mut impl StatefulHost) {
-        self.leases.tick(host);
+        if self.holds_streams {
+            self.leases.tick(host);
+        }
+        self.heartbeat.beat(host);
     }
 
     fn rule<H: StatefulHost>(

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// What the records of a line hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Kind {
     /// tag, arrival, blocked until
     Bucket,
