@@ -9,7 +9,7 @@ use super::bindings::portcullis::policy::{
     host::{Host, Level, RouteProperty},
     store, types,
 };
-use crate::world::{Exchange, Plugin, Shared, logs, metrics::Defined};
+use crate::world::{Exchange, Plugin, Shared, filter_state::Declaration, logs, metrics::Defined};
 
 /// What the world calls an instance's only configuration.
 pub const ROOT: u32 = 1;
@@ -110,6 +110,10 @@ impl Host for Guest {
         self.property(parts.collect::<Vec<_>>().join("\0").as_bytes())
     }
 
+    fn earlier_record(&mut self, name: String) -> Option<String> {
+        self.property(name.as_bytes()).and_then(|record| String::from_utf8(record).ok())
+    }
+
     fn random(&mut self, size: u32) -> Vec<u8> {
         self.world.borrow_mut().random.bytes(size.min(LARGEST_RANDOM) as usize)
     }
@@ -122,7 +126,9 @@ impl Host for Guest {
 
     fn leave_record(&mut self, name: String, text: String) {
         if let Some(exchange) = self.current() {
-            exchange.borrow_mut().set_property(name.as_bytes(), text.as_bytes());
+            let declaration = Declaration { read_only: false, outlives: true };
+            // Nothing is read-only here, so this can't fail.
+            let _ = exchange.borrow_mut().set_declared(name.as_bytes(), text.as_bytes(), declaration);
         }
     }
 }

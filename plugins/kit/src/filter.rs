@@ -76,9 +76,9 @@ impl<P: Policy> Filter<P> {
         Ok((Self { policies, seen, seen_without_policy, log_budget, lines_dropped, record_name }, settings))
     }
 
-    /// Whether decisions leave a record for the access log.
-    pub fn leaves_records(&self) -> bool {
-        self.record_name.is_some()
+    /// What the record for the access log is called, where decisions leave one.
+    pub fn record_name(&self) -> Option<&str> {
+        self.record_name.as_deref()
     }
 
     pub fn policies(&self) -> impl Iterator<Item = &Named<P>> {

@@ -43,6 +43,12 @@ pub trait StatefulHost: Host + Store {
     /// The head of the request in hand, read now; `None` where it can't be read, or was given anyway.
     fn request_head(&mut self) -> Option<RequestHead>;
 
+    /// Lets records of this name outlive a redirect inside of the proxy. Only while a configuration is read.
+    fn keep_record(&mut self, name: &str);
+
+    /// The record that this request left before the proxy redirected it; `None` for a request that is new.
+    fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>>;
+
     /// Fills `bytes` from the proxy's random source.
     ///
     /// # Errors

@@ -24,6 +24,8 @@ use crate::{
 
 /// Every limit that is for the request admits it.
 pub const ADMITTED: Reason = Reason("admitted");
+/// The proxy redirected the request inside; it counted when it came.
+pub const COUNTED_BEFORE: Reason = Reason("counted_before");
 /// No limit of the policy is for the request.
 pub const NOT_LIMITED: Reason = Reason("not_limited");
 /// A rate is spent: refused.
@@ -49,6 +51,7 @@ pub const CONTENDED: Reason = Reason("contended");
 
 pub const REASONS: &[Reason] = &[
     ADMITTED,
+    COUNTED_BEFORE,
     NOT_LIMITED,
     QUOTA_SPENT,
     IN_FLIGHT_SPENT,

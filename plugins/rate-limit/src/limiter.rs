@@ -154,6 +154,9 @@ impl Limiter {
     pub fn configure(host: &mut impl StatefulHost, bytes: &[u8]) -> Result<Self, ConfigError> {
         let (filter, settings) = Filter::configure_with(host, bytes)?;
         let counts = Counts::define(host, &filter);
+        if let Some(name) = filter.record_name() {
+            host.keep_record(name);
+        }
         let holds_streams = filter.policies().any(|named| named.policy.holds_streams());
         host.set_tick_period(TICK);
         let limits = filter.policies().flat_map(|named| &named.policy.limits);
@@ -194,6 +197,9 @@ impl Limiter {
             Ok(None) => return Verdict::Pass,
             Err(refusal) => return Verdict::Reply(refusal),
         };
+        if self.filter.record_name().and_then(|name| host.earlier_record(name)).is_some() {
+            return self.filter.settle(host, &named, decide::COUNTED_BEFORE, overrides(&named.policy, head));
+        }
         let Some(secret) = self.secret(host) else {
             let refuses = named.policy.on_store_error == OnStoreError::Deny;
             return self.without_store(host, &named, head, refuses);
@@ -220,7 +226,7 @@ impl Limiter {
         } else {
             overrides(&named.policy, head)
         };
-        if !self.filter.leaves_records() {
+        if self.filter.record_name().is_none() {
             return self.filter.settle(host, &named, ruling.reason, verdict);
         }
         let name = ruling.limit.and_then(|limit| named.policy.limits.get(limit)).map(|limit| limit.name.as_str());

@@ -93,6 +93,13 @@ impl StatefulHost for Proxy {
         None
     }
 
+    /// A gateway keeps them anyway.
+    fn keep_record(&mut self, _: &str) {}
+
+    fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>> {
+        host::earlier_record(name).map(String::into_bytes)
+    }
+
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), NoRandom> {
         let size = u32::try_from(bytes.len()).map_err(|_| NoRandom)?;
         let random = host::random(size);

@@ -6,10 +6,11 @@
 //! then calls for every request.
 
 use super::imports::{
-    proxy_add_header_map_value, proxy_define_metric, proxy_get_buffer_bytes, proxy_get_current_time_nanoseconds,
-    proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data, proxy_increment_metric, proxy_log,
-    proxy_record_metric, proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_send_local_response,
-    proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds, random_get,
+    proxy_add_header_map_value, proxy_call_foreign_function, proxy_define_metric, proxy_get_buffer_bytes,
+    proxy_get_current_time_nanoseconds, proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data,
+    proxy_increment_metric, proxy_log, proxy_record_metric, proxy_remove_header_map_value,
+    proxy_replace_header_map_value, proxy_send_local_response, proxy_set_property, proxy_set_shared_data,
+    proxy_set_tick_period_milliseconds, random_get,
 };
 use crate::{
     head::{Headers, RequestHead},
@@ -269,6 +270,31 @@ impl StatefulHost for Proxy {
 
     fn request_head(&mut self) -> Option<RequestHead> {
         request_head()
+    }
+
+    fn keep_record(&mut self, name: &str) {
+        // Envoy's `DeclarePropertyArguments` (source/extensions/common/wasm/ext/declare_property.proto): field 1 is the
+        // name, field 3 the type (1: text), field 5 the life span (1: the request of the client).
+        let mut arguments = vec![0x0a, u8::try_from(name.len()).unwrap_or(0)];
+        arguments.extend(name.as_bytes());
+        arguments.extend([0x18, 1, 0x28, 1]);
+        let function = b"declare_property";
+        // A second configuration in the same VM declares it once more, which is refused and changes nothing.
+        // SAFETY: name and arguments are valid for reading, both pointers for writing, while the call lasts.
+        received(|data, size| unsafe {
+            proxy_call_foreign_function(
+                function.as_ptr(),
+                function.len(),
+                arguments.as_ptr(),
+                arguments.len(),
+                data,
+                size,
+            )
+        });
+    }
+
+    fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>> {
+        Some(read_property(name.as_bytes())).filter(|record| !record.is_empty())
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), NoRandom> {
