@@ -5,6 +5,7 @@
 //!    ([`leases`]), by a key ([`key`]).
 //! 3. Records lie in a fixed pool in the proxy's shared data ([`pool`], [`line`]): traffic can't make it grow.
 //! 4. The client is told where it stands ([`answer`]).
+//! 5. How full the pool is, is shown ([`occupancy`]).
 //!
 //! The shells hand over to [`limiter`], which holds what a VM knows.
 
@@ -20,6 +21,7 @@ pub mod leases;
 pub mod limiter;
 pub mod line;
 pub mod meter;
+pub mod occupancy;
 pub mod pool;
 pub mod rate;
 pub mod window;

@@ -26,6 +26,7 @@ use crate::{
     key::Facts,
     leases::{Leases, TICK},
     meter::Meter,
+    occupancy::Occupancy,
     pool::{self, Secret},
 };
 
@@ -46,6 +47,7 @@ pub struct Limiter {
     secret: Option<Secret>,
     leases: Leases,
     heartbeat: Heartbeat,
+    occupancy: Occupancy,
     counts: Counts,
     reads_head: bool,
     /// Some policy counts streams in flight.
@@ -161,6 +163,7 @@ impl Limiter {
         host.set_tick_period(TICK);
         let limits = filter.policies().flat_map(|named| &named.policy.limits);
         let lines: BTreeSet<_> = limits.flat_map(Limit::lines).collect();
+        let occupancy = Occupancy::define(host, lines.iter().copied());
         let bytes = settings.sizes().bytes(lines);
         host.log(Level::Info, &format!("rate_limit: the store holds at most {bytes} bytes"));
         let reads_head = filter.reads_request_head() || filter.policies().any(|named| named.policy.reads_head());
@@ -170,6 +173,7 @@ impl Limiter {
             secret: None,
             leases: Leases::default(),
             heartbeat: Heartbeat::new(RateLimit::FILTER),
+            occupancy,
             counts,
             reads_head,
             holds_streams,
@@ -287,6 +291,10 @@ impl Limiter {
             self.leases.tick(host);
         }
         self.heartbeat.beat(host);
+        if let Some(secret) = self.secret {
+            self.secret = Some(kept_secret(host, secret));
+            self.occupancy.sample(host, self.settings.sizes(), secret.check);
+        }
     }
 
     fn rule<H: StatefulHost>(
@@ -375,4 +383,20 @@ fn shared_secret(host: &mut impl StatefulHost) -> Option<Secret> {
         }
     }
     None
+}
+
+/// The secret that is in force: the one in the store, or this VM's, which it puts back where a stranger wrote.
+fn kept_secret(host: &mut impl StatefulHost, own: Secret) -> Secret {
+    let name = pool::name_of("secret");
+    let over = match host.get(&name) {
+        Found::Unreadable => return own,
+        Found::Nothing => Over::Nothing,
+        Found::Value(bytes, version) => match Secret::from_bytes(&bytes) {
+            Some(secret) => return secret,
+            None => Over::Version(version),
+        },
+    };
+    // Whoever is faster puts back the same, or is asked with the next tick.
+    host.put(&name, &own.to_bytes(), over);
+    own
 }

@@ -56,6 +56,15 @@ impl Kind {
         u64::from_le_bytes([a, b, c, d, VERSION, self.letter(), 0, 0])
     }
 
+    /// In the names of metrics.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Bucket => "token_bucket",
+            Self::Window => "sliding_window",
+            Self::InFlight => "in_flight",
+        }
+    }
+
     /// In the names of lines.
     pub const fn letter(self) -> u8 {
         match self {
@@ -160,22 +169,26 @@ impl Line {
 
     /// The record of `tag`, or one that is free.
     fn place(&self, tag: u64, now: u64) -> Option<usize> {
-        // What is further ahead than any limit reaches was written under another clock.
-        let (from, to) = (now, now.saturating_add(2 * LONGEST));
         let mut free = None;
         for (place, record) in self.records() {
             let found = number(record);
             if found == tag {
                 return Some(place);
             }
-            if free.is_none() {
-                let until = word(record, 8).max(word(record, 16));
-                if found == NOBODY || until <= from || until > to {
-                    free = Some(place);
-                }
+            if free.is_none() && is_free(record, now) {
+                free = Some(place);
             }
         }
         free
+    }
+
+    /// How many records are held.
+    pub fn held(&self, now: u64) -> u32 {
+        let held = self.records().filter(|(_, record)| match self.kind {
+            Kind::InFlight => number(record) != NOBODY,
+            Kind::Bucket | Kind::Window => !is_free(record, now),
+        });
+        u32::try_from(held.count()).unwrap_or(u32::MAX)
     }
 
     /// Gives the record to `tag`.
@@ -321,6 +334,13 @@ impl Line {
     }
 }
 
+/// Whether the record of a bucket or window says nothing any more.
+fn is_free(record: &[u8], now: u64) -> bool {
+    let until = word(record, 8).max(word(record, 16));
+    // What is further ahead than any limit reaches was written under another clock.
+    number(record) == NOBODY || until <= now || until > now.saturating_add(2 * LONGEST)
+}
+
 /// A record's lease and number of streams.
 fn streams(record: &[u8]) -> (u32, u32) {
     let word = word(record, 8);
@@ -359,7 +379,7 @@ mod tests {
             let (record, _) = line.bucket(tag, now, 0).unwrap();
             line.put_bucket(record, tag, Arrival { arrival: now + tag * SECOND, blocked_until: 0 });
         }
-        assert_eq!(line.bucket(99, now, 0), None);
+        assert_eq!((line.bucket(99, now, 0), line.held(now), line.held(now + 4 * SECOND)), (None, 16, 12));
         assert!(line.bucket(3, now, 0).is_some());
         let (record, fresh) = line.bucket(99, now + SECOND, 0).unwrap();
         assert_eq!(fresh, Arrival::default());

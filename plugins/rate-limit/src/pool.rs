@@ -27,6 +27,15 @@ pub enum Partition {
 impl Partition {
     pub const ALL: [Self; 3] = [Self::Reserved, Self::Addresses, Self::Invented];
 
+    /// As the configuration calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reserved => "reserved",
+            Self::Addresses => "addresses",
+            Self::Invented => "invented",
+        }
+    }
+
     const fn letter(self) -> u8 {
         match self {
             Self::Reserved => b'r',
@@ -104,7 +113,8 @@ pub fn place(secret: &Secret, sizes: Sizes, kind: Kind, partition: Partition, li
     Place { line: name(kind, partition, number), tag: if hash.h2 == NOBODY { 1 } else { hash.h2 } }
 }
 
-fn name(kind: Kind, partition: Partition, number: u32) -> LineName {
+/// The name of a line by its number.
+pub fn name(kind: Kind, partition: Partition, number: u32) -> LineName {
     let mut name = [0; NAME];
     let version = [b'0' + VERSION, b'/', kind.letter(), partition.letter()];
     let bytes = PREFIX.iter().chain(&version).copied().chain(number.to_le_bytes());
