@@ -1,8 +1,12 @@
 //! The commands, and what each of them calls.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::{
@@ -12,9 +16,9 @@ use crate::{
     coverage::{self, confirmed::Confirmed},
     envoy, explain, inspect,
     report::{self, Format},
-    run,
+    run::{self, BuiltModules},
     runner::invariant::{Invariant, Traffic},
-    scenario::{self, HostKind},
+    scenario::{self, HostKind, Scenario},
     schema, up, vm,
 };
 
@@ -52,10 +56,13 @@ enum Command {
     Run {
         /// Scenario files, or folders to search. Default: every plugin's, and the test host's own.
         paths: Vec<PathBuf>,
+        /// Only those whose title or path holds this text, capital or small.
+        #[arg(long, value_name = "TEXT")]
+        filter: Option<String>,
         /// What runs the filter. Default: all; with `--invariant`, which is tried there alone, wasm.
         #[arg(long, value_enum)]
         host: Option<HostChoice>,
-        /// The Envoy binary or version, as for `up`.
+        /// The Envoy binary or version, as for `up`. The other hosts do as that version does.
         #[arg(long, value_name = "PATH|VERSION")]
         envoy: Option<PathBuf>,
         /// Take modules that export a function of this name for ABI 0.2.1: a vendor's dialect, which
@@ -87,7 +94,12 @@ enum Command {
     /// Look at an Envoy configuration without Envoy: which policy each route gets, and what is dangerous.
     Check(check::Options),
     /// Tell one scenario as a story: each callback, and what the module asked of its host in it.
-    Explain { scenario: PathBuf },
+    Explain {
+        scenario: PathBuf,
+        /// The version of Envoy to do as, 1.36 to 1.40. Default: the pinned release.
+        #[arg(long, value_name = "VERSION")]
+        envoy: Option<String>,
+    },
     /// Tell what a module is, what it asks for, and which Envoy loads it.
     Inspect { module: PathBuf },
     /// Write the table of which call of the ABI is covered by which scenario.
@@ -95,6 +107,9 @@ enum Command {
         /// Write nothing; fail where the committed table isn't what the scenarios do.
         #[arg(long)]
         check: bool,
+        /// Print what is covered in one version of Envoy, 1.36 to 1.40, and write nothing.
+        #[arg(long, value_name = "VERSION", conflicts_with = "check")]
+        envoy: Option<String>,
     },
     /// Measure what the filters cost.
     #[command(subcommand)]
@@ -150,7 +165,7 @@ fn run(command: Command) -> Result<bool> {
     match command {
         Command::Build => {
             let built = build::build(&Workspace::find()?)?;
-            print!("{}", report::built::table(&built));
+            report::print(&report::built::table(&built))?;
             Ok(true)
         }
         Command::Up { envoy, once, edge } => {
@@ -159,7 +174,20 @@ fn run(command: Command) -> Result<bool> {
             let edge = edge.or_else(|| Some(workspace.root.join("envoy/edge.yaml")));
             up::up(&up::Options { envoy, once, edge, target: Some(workspace.target_directory) })
         }
-        Command::Run { paths, host, envoy, accept_abi, trace, invariant, seed, plays, format, confirm, output } => {
+        Command::Run {
+            paths,
+            filter,
+            host,
+            envoy,
+            accept_abi,
+            trace,
+            invariant,
+            seed,
+            plays,
+            format,
+            confirm,
+            output,
+        } => {
             accept_abi.iter().for_each(|marker| vm::accept(marker));
             let laws = !invariant.is_empty();
             let host = host.unwrap_or(if laws { HostChoice::Wasm } else { HostChoice::All });
@@ -175,18 +203,16 @@ fn run(command: Command) -> Result<bool> {
             if plays == 0 {
                 bail!("`--plays 0` would try nothing");
             }
-            let workspace = Workspace::find()?;
-            let built = build::build(&workspace)?;
-            let paths = if paths.is_empty() { scenario::folders(&workspace.root) } else { paths };
+            let scenarios = scenarios(paths, filter.as_deref())?;
             let traffic = Traffic { seed, plays };
             let options = run::Options { hosts: host.kinds(), envoy, trace, invariants: invariant, traffic };
             if options.invariants.contains(&Invariant::NoTrap) {
                 eprintln!("{plays} messages for each scenario, made from --seed {seed}");
             }
-            let reports = run::run(&built, &scenario::load(&paths)?, &options)?;
+            let reports = run::run(&BuiltModules::default(), &scenarios, &options)?;
             if confirm {
                 let version = envoy::find(options.envoy.as_deref(), None)?.version;
-                let mut confirmed = Confirmed::read(&workspace.root)?;
+                let mut confirmed = Confirmed::read(&Workspace::find()?.root)?;
                 confirmed.note(&reports, &version)?;
                 confirmed.write()?;
             }
@@ -194,9 +220,34 @@ fn run(command: Command) -> Result<bool> {
         }
         Command::Bench(bench) => bench::run(bench),
         Command::Check(options) => check::check(&options),
-        Command::Explain { scenario } => explain::explain(&scenario),
+        Command::Explain { scenario, envoy } => explain::explain(&scenario, envoy.as_deref()),
         Command::Inspect { module } => inspect::inspect(&module),
-        Command::Coverage { check } => coverage::coverage(check),
+        Command::Coverage { check, envoy } => coverage::coverage(check, envoy.as_deref()),
         Command::Schema { check } => schema::schema(check),
     }
+}
+
+/// What `run` plays.
+///
+/// # Errors
+/// Where that is nothing: a run of nothing would pass.
+fn scenarios(paths: Vec<PathBuf>, filter: Option<&str>) -> Result<Vec<Scenario>> {
+    let paths = if paths.is_empty() { checkout()? } else { paths };
+    let scenarios = scenario::load(&paths)?;
+    if scenarios.is_empty() {
+        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        bail!("no `*.yaml` in a folder `scenarios` under {}", paths.join(", "));
+    }
+    match filter {
+        Some(text) => scenario::matching(scenarios, text),
+        None => Ok(scenarios),
+    }
+}
+
+/// Where this checkout has its scenarios, as one would type it here.
+fn checkout() -> Result<Vec<PathBuf>> {
+    let here = env::current_dir()?;
+    let workspace = Workspace::find().context("no path was given, and a checkout's own scenarios aren't here")?;
+    let folders = scenario::folders(&workspace.root).into_iter();
+    Ok(folders.map(|folder| folder.strip_prefix(&here).map(Path::to_path_buf).unwrap_or(folder)).collect())
 }

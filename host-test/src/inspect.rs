@@ -1,9 +1,6 @@
 //! `portcullis inspect`: what a module is, what it asks for, and whether Envoy would load it.
 
-use std::{
-    io::{self, Write},
-    path::Path,
-};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 
@@ -18,6 +15,6 @@ pub fn inspect(file: &Path) -> Result<bool> {
     let loads = vm::check(&module);
     let versions = versions::SUPPORTED.map(|version| (version, versions::lacking_import(version, &inspection.wasi)));
     let text = report::inspected::tell(file, &module, &inspection, &loads, &versions);
-    io::stdout().lock().write_all(text.as_bytes())?;
+    report::print(&text)?;
     Ok(loads.is_ok())
 }

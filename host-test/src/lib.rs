@@ -1,4 +1,7 @@
 //! Runs proxy-wasm modules and policy components as Envoy would, in Wasmtime and in Envoy itself.
+//!
+//! [`Module`] is the way in for a crate that tests a module of its own. Everything else serves the binary
+//! `portcullis`.
 
 #![deny(unsafe_code)]
 
@@ -13,6 +16,7 @@ pub mod coverage;
 pub mod envoy;
 pub mod explain;
 pub mod inspect;
+pub mod module;
 pub mod outcome;
 pub mod report;
 pub mod run;
@@ -22,3 +26,5 @@ pub mod schema;
 pub mod up;
 pub mod vm;
 pub mod world;
+
+pub use self::module::{Failed, Module};

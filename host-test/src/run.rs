@@ -1,20 +1,29 @@
 //! `portcullis run`: the runner, with what was built and with the Envoy that was found.
 
 use std::{
-    cell::OnceCell,
+    borrow::Cow,
     fs,
+    num::NonZero,
     path::{Path, PathBuf},
+    sync::{
+        OnceLock,
+        atomic::{AtomicUsize, Ordering},
+    },
+    thread,
 };
 
 use anyhow::{Context, Result, bail};
+use tempfile::TempDir;
 
 use crate::{
     build::{self, Built, Plugin, Shell, Workspace},
     envoy::{self, versions},
     outcome::Outcome,
+    report::progress,
     runner::{
-        self, Artifacts, Replay, Report,
+        self, Artifacts, Progress, Replay, Report, Verdict,
         invariant::{self, Invariant, Traffic},
+        threads,
     },
     scenario::{Filter, HostKind, Module, Scenario},
     vm::Limits,
@@ -35,41 +44,64 @@ pub struct Options {
 }
 
 /// Plays every scenario on every host and compares them, or tries laws on them. In Envoy, plugins run
-/// under their smallest capability list: what `portcullis build` prints must still filter. Guests are
-/// built when a scenario names the first of them.
-pub fn run(built: &[Built], scenarios: &[Scenario], options: &Options) -> Result<Vec<Report>> {
-    let artifacts = BuiltModules::new(built);
+/// under their smallest capability list: what `portcullis build` prints must still filter.
+pub fn run(artifacts: &BuiltModules<'_>, scenarios: &[Scenario], options: &Options) -> Result<Vec<Report>> {
+    artifacts.prepare(scenarios)?;
     if !options.invariants.is_empty() {
+        let line = progress::Line::new();
         let each = |scenario| options.invariants.iter().map(move |invariant| (scenario, *invariant));
-        let held = scenarios.iter().flat_map(each).map(|(scenario, invariant)| {
+        let all: Vec<(&Scenario, Invariant)> = scenarios.iter().flat_map(each).collect();
+        let (done, failed) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        return Ok(threads::each(&all, |(scenario, invariant)| {
             let read = |path: PathBuf| fs::read(&path).with_context(|| path.display().to_string());
-            let chain = scenario.chain();
-            let modules = chain.iter().map(|filter| artifacts.module(filter).and_then(read)).collect();
-            invariant::hold(invariant, scenario, modules, options.traffic)
-        });
-        return Ok(held.collect());
+            let modules = scenario.chain().iter().map(|filter| artifacts.module(filter).and_then(read)).collect();
+            let report = invariant::hold(*invariant, scenario, modules, options.traffic);
+            let fails = usize::from(matches!(report.verdict, Verdict::Failed(_)));
+            let failed = failed.fetch_add(fails, Ordering::Relaxed) + fails;
+            line.tell(Progress::Done { done: done.fetch_add(1, Ordering::Relaxed) + 1, of: all.len(), failed });
+            report
+        }));
     }
     let envoy = match options.hosts.contains(&HostKind::Envoy) {
-        true => Some(Envoy { found: envoy::find(options.envoy.as_deref(), None)?, artifacts: &artifacts }),
+        true => Some(Envoy { found: envoy::find(options.envoy.as_deref(), None)?, artifacts }),
         false => None,
     };
-    // All hosts play the version of the Envoy that is there, or the one that was asked for.
-    let asked = options.envoy.as_deref().and_then(Path::to_str).filter(|text| versions::is_version(text));
-    let version = envoy.as_ref().map_or(asked.unwrap_or(envoy::find::VERSION), |envoy| &envoy.found.version);
-    let limits = Limits { trace: options.trace, watch: true, envoy: versions::minor(version), ..Limits::default() };
+    let version = envoy.as_ref().map(|envoy| envoy.found.version.as_str());
+    let version = version.map_or_else(|| asked(options.envoy.as_deref()), versions::minor);
+    let limits = Limits { trace: options.trace, watch: true, envoy: version, ..Limits::default() };
     let envoy = envoy.as_ref().map(|envoy| envoy as &dyn Replay);
-    Ok(runner::run(scenarios, &options.hosts, &artifacts, envoy, limits))
+    // Not before Envoy was found: a download has a line of its own.
+    let line = progress::Line::new();
+    let told = |progress| line.tell(progress);
+    Ok(runner::run_told(scenarios, &options.hosts, artifacts, envoy, limits, &told))
 }
 
-/// What scenarios play on: plugins, and guests from the first that names one on.
+/// The minor version of Envoy that is played in Wasmtime alone: the one that was asked for, or else the
+/// pinned one, which also stands for a binary.
+pub fn asked(envoy: Option<&Path>) -> u32 {
+    let version = envoy.and_then(Path::to_str).filter(|text| versions::is_version(text));
+    versions::minor(version.unwrap_or(envoy::find::VERSION))
+}
+
+/// What scenarios play on. Plugins and guests are built when a scenario names the first of them, so that one
+/// with a file for its module needs neither, nor a checkout around it.
 pub struct BuiltModules<'a> {
-    plugins: &'a [Built],
-    guests: OnceCell<Result<(Workspace, Vec<Plugin>), String>>,
+    plugins: OnceLock<Result<Cow<'a, [Built]>, String>>,
+    guests: OnceLock<Result<(Workspace, Vec<Plugin>), String>>,
+    /// Where modules lie that were assembled from text.
+    assembled: OnceLock<Result<TempDir, String>>,
+}
+
+impl Default for BuiltModules<'_> {
+    fn default() -> Self {
+        Self { plugins: OnceLock::new(), guests: OnceLock::new(), assembled: OnceLock::new() }
+    }
 }
 
 impl<'a> BuiltModules<'a> {
+    /// With plugins that are built already.
     pub fn new(plugins: &'a [Built]) -> Self {
-        Self { plugins, guests: OnceCell::new() }
+        Self { plugins: OnceLock::from(Ok(Cow::Borrowed(plugins))), ..Self::default() }
     }
 
     /// The modules of a scenario, in the order in which a request meets them.
@@ -77,20 +109,34 @@ impl<'a> BuiltModules<'a> {
         scenario.chain().iter().map(|filter| self.module(filter)).collect()
     }
 
-    fn find(&self, plugin: &str) -> Result<&Built> {
-        let known = || self.plugins.iter().map(|built| built.plugin.as_str()).collect::<Vec<_>>().join(", ");
-        self.plugins
-            .iter()
-            .find(|built| built.plugin == plugin)
-            .with_context(|| format!("no plugin is called `{plugin}` (plugins: {})", known()))
+    /// Builds what scenarios name, so that what doesn't build is said once.
+    pub fn prepare(&self, scenarios: &[Scenario]) -> Result<()> {
+        for filter in scenarios.iter().flat_map(Scenario::chain) {
+            match filter.module {
+                None => drop(self.plugins()?),
+                Some(Module::Guest(_)) => drop(self.guests()?),
+                Some(Module::File(_)) => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn plugins(&self) -> Result<&[Built]> {
+        once(&self.plugins, || Ok(Cow::Owned(build::build(&Workspace::find()?)?))).map(|plugins| plugins.as_ref())
     }
 
     fn guests(&self) -> Result<&(Workspace, Vec<Plugin>)> {
-        let built = self.guests.get_or_init(|| {
-            let built = Workspace::find().and_then(|workspace| Ok((build::build_guests(&workspace)?, workspace)));
-            built.map(|(guests, workspace)| (workspace, guests)).map_err(|error| format!("{error:#}"))
-        });
-        built.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+        let build = || Workspace::find().and_then(|workspace| Ok((build::build_guests(&workspace)?, workspace)));
+        once(&self.guests, || build().map(|(guests, workspace)| (workspace, guests)))
+    }
+
+    fn find(&self, plugin: &str) -> Result<&Built> {
+        let plugins = self.plugins()?;
+        let known = || plugins.iter().map(|built| built.plugin.as_str()).collect::<Vec<_>>().join(", ");
+        plugins
+            .iter()
+            .find(|built| built.plugin == plugin)
+            .with_context(|| format!("no plugin is called `{plugin}` (plugins: {})", known()))
     }
 
     fn guest(&self, name: &str) -> Result<PathBuf> {
@@ -103,13 +149,20 @@ impl<'a> BuiltModules<'a> {
     }
 }
 
+/// What is made when it is first needed, by whichever thread comes first.
+fn once<T>(cell: &OnceLock<Result<T, String>>, make: impl FnOnce() -> Result<T>) -> Result<&T> {
+    let made = cell.get_or_init(|| make().map_err(|error| format!("{error:#}")));
+    made.as_ref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
 impl Artifacts for BuiltModules<'_> {
     fn module(&self, filter: &Filter) -> Result<PathBuf> {
         match &filter.module {
             None => Ok(self.find(&filter.plugin)?.module.path.clone()),
             Some(Module::Guest(name)) => self.guest(name),
             Some(Module::File(path)) if path.extension().is_some_and(|extension| extension == "wat") => {
-                build::assemble(&Workspace::find()?, path)
+                let folder = once(&self.assembled, || Ok(tempfile::Builder::new().prefix("portcullis-").tempdir()?))?;
+                build::assemble(folder.path(), path)
             }
             Some(Module::File(path)) => Ok(path.clone()),
         }
@@ -120,17 +173,30 @@ impl Artifacts for BuiltModules<'_> {
     }
 }
 
-struct Envoy<'a> {
+struct Envoy<'a, 'b> {
     found: envoy::Found,
-    artifacts: &'a BuiltModules<'a>,
+    artifacts: &'a BuiltModules<'b>,
 }
 
-impl Replay for Envoy<'_> {
+/// Processes of Envoy that play at once, at most. They mostly wait.
+const PROCESSES: usize = 4;
+
+impl Replay for Envoy<'_, '_> {
+    /// In as many processes at once as there are cores. Each has scenarios of its own, and what happens in one
+    /// process touches no other.
     fn replay(&self, scenarios: &[Scenario], trace: bool) -> Vec<Result<Outcome>> {
         let capabilities = |filter: &Filter| {
             let built = filter.module.is_none().then(|| self.artifacts.find(&filter.plugin).ok())??;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        envoy::replay::run(&self.found, &|filter| self.artifacts.module(filter), &capabilities, scenarios, trace)
+        let parts = thread::available_parallelism().map_or(1, NonZero::get).min(PROCESSES);
+        let part = |number| scenarios.iter().skip(number).step_by(parts).cloned().collect();
+        let all: Vec<Vec<Scenario>> = (0..parts).map(part).collect();
+        let module = |filter: &Filter| self.artifacts.module(filter);
+        let played = threads::each(&all, |part| envoy::replay::run(&self.found, &module, &capabilities, part, trace));
+        let mut played: Vec<_> = played.into_iter().map(Vec::into_iter).collect();
+        // As they were dealt out, one to each part in turn.
+        let dealt = (0..scenarios.len()).map(|place| played.get_mut(place % parts).and_then(Iterator::next));
+        dealt.map(|outcome| outcome.unwrap_or_else(|| Err(anyhow::anyhow!("Envoy gave no outcome")))).collect()
     }
 }

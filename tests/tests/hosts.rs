@@ -1,7 +1,8 @@
 //! One corpus, many hosts.
 
 use host_test::{
-    report, run,
+    report,
+    run::{self, BuiltModules},
     scenario::{self, HostKind},
 };
 
@@ -11,7 +12,7 @@ fn every_scenario_passes_on_every_host_and_all_hosts_agree() {
     let scenarios = scenario::load(&scenario::folders(&workspace.root)).unwrap();
     let hosts = [HostKind::Wasm, HostKind::Component, HostKind::Envoy];
     let options = run::Options { hosts: hosts.to_vec(), ..run::Options::default() };
-    let reports = run::run(&built, &scenarios, &options).unwrap();
+    let reports = run::run(&BuiltModules::new(&built), &scenarios, &options).unwrap();
     let (text, passed) = report::human::render(&reports);
     assert!(passed, "{text}");
     let played = hosts.iter().flat_map(|host| scenarios.iter().filter(|scenario| scenario.runs_on(*host)));

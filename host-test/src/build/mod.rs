@@ -80,12 +80,12 @@ pub fn build_guests(workspace: &Workspace) -> Result<Vec<Plugin>> {
     Ok(guests)
 }
 
-/// Makes a module of WebAssembly's text format, and gives its path.
-pub fn assemble(workspace: &Workspace, text: &Path) -> Result<PathBuf> {
+/// Makes a module of WebAssembly's text format in a folder, and gives its path.
+pub fn assemble(folder: &Path, text: &Path) -> Result<PathBuf> {
     let module = wat::parse_file(text)?;
     let name = text.file_stem().unwrap_or_default().to_string_lossy();
     // Files of one name may stand in many folders.
-    let path = workspace.artifacts().join("assembled").join(format!("{name}-{}.wasm", sha256(&module)));
+    let path = folder.join(format!("{name}-{}.wasm", sha256(&module)));
     place(&path, &module)?;
     Ok(path)
 }

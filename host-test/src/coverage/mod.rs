@@ -19,8 +19,11 @@ use anyhow::{Context, Result, bail};
 
 use self::confirmed::Confirmed;
 use crate::{
-    build::{self, Workspace},
-    run::BuiltModules,
+    build::Workspace,
+    envoy::versions,
+    report,
+    run::{self, BuiltModules},
+    runner::threads,
     scenario::{self, HostKind, Scenario},
     vm::{self, Limits},
 };
@@ -37,43 +40,58 @@ struct Covering {
     versions: Vec<String>,
 }
 
-/// Writes the table, or with `check` tells whether it is fresh.
-pub fn coverage(check: bool) -> Result<bool> {
-    let workspace = Workspace::find()?;
-    let built = build::build(&workspace)?;
-    let confirmed = Confirmed::read(&workspace.root)?;
-    let modules = BuiltModules::new(&built);
-    let mut covering = Vec::new();
-    for scenario in scenario::load(&[workspace.root.join("host-test/scenarios")])? {
-        // What a call answers by a fault says nothing of Envoy.
-        let unplayed = scenario.unplayable(HostKind::Envoy).is_some() || scenario.skip.contains_key(&HostKind::Wasm);
-        if unplayed || scenario.envoy.skipped(Limits::default().envoy).is_some() {
-            continue;
-        }
-        let modules = modules.of(&scenario)?;
-        let calls = calls(&modules, &scenario)?;
-        let versions = confirmed.versions(&scenario)?;
-        let link = link(&workspace.root, &scenario.file)?;
-        covering.push(Covering { link, calls, versions });
+/// Writes the table, or with `check` tells whether it is fresh; with a version of Envoy prints what is covered
+/// there, and writes nothing.
+pub fn coverage(check: bool, envoy: Option<&str>) -> Result<bool> {
+    if let Some(wrong) = envoy.filter(|version| !versions::is_version(version)) {
+        bail!("`{wrong}` is no version of Envoy; say 1.38 or 1.36.4");
     }
+    let workspace = Workspace::find()?;
     let file = workspace.root.join("host-test/README.md");
-    let text = fs::read_to_string(&file).with_context(|| format!("can't read {}", file.display()))?;
-    let fresh = replaced(&text, &table::table(&covering)).with_context(|| file.display().to_string())?;
+    let table = table::table(&covering(&workspace, envoy)?);
+    if envoy.is_some() {
+        report::print(&format!("{table}\n"))?;
+        return Ok(true);
+    }
+    let shown = report::here(&file);
+    let text = fs::read_to_string(&file).with_context(|| format!("can't read {shown}"))?;
+    let fresh = replaced(&text, &table).with_context(|| shown.clone())?;
     if fresh == text {
-        println!("fresh    {}", file.display());
+        report::print(&format!("fresh    {shown}\n"))?;
         return Ok(true);
     }
     if check {
-        println!("stale    {} (run `cargo portcullis coverage` and commit it)", file.display());
+        report::print(&format!("stale    {shown} (run `cargo portcullis coverage` and commit it)\n"))?;
         return Ok(false);
     }
-    fs::write(&file, fresh).with_context(|| format!("can't write {}", file.display()))?;
-    println!("written  {}", file.display());
+    fs::write(&file, fresh).with_context(|| format!("can't write {shown}"))?;
+    report::print(&format!("written  {shown}\n"))?;
     Ok(true)
 }
 
-fn calls(modules: &[PathBuf], scenario: &Scenario) -> Result<BTreeSet<String>> {
-    let outcome = vm::run(modules, scenario, Limits { trace: true, ..Limits::default() })?;
+/// Each scenario of the test host with the calls that it makes, in one version of Envoy or in the pinned one.
+fn covering(workspace: &Workspace, envoy: Option<&str>) -> Result<Vec<Covering>> {
+    let confirmed = Confirmed::read(&workspace.root)?;
+    let modules = BuiltModules::default();
+    let scenarios = scenario::load(&[workspace.root.join("host-test/scenarios")])?;
+    modules.prepare(&scenarios)?;
+    let limits = Limits { trace: true, envoy: run::asked(envoy.map(Path::new)), ..Limits::default() };
+    let played = threads::each(&scenarios, |scenario| {
+        // What a call answers by a fault says nothing of Envoy.
+        let unplayed = scenario.unplayable(HostKind::Envoy).is_some() || scenario.skip.contains_key(&HostKind::Wasm);
+        if unplayed || scenario.envoy.skipped(limits.envoy).is_some() {
+            return Ok(None);
+        }
+        let calls = calls(&modules.of(scenario)?, scenario, limits)?;
+        let mut versions = confirmed.versions(scenario)?;
+        versions.retain(|version| envoy.is_none_or(|wanted| versions::is_of(version, wanted)));
+        Ok(Some(Covering { link: link(&workspace.root, &scenario.file)?, calls, versions }))
+    });
+    played.into_iter().filter_map(Result::transpose).collect()
+}
+
+fn calls(modules: &[PathBuf], scenario: &Scenario, limits: Limits) -> Result<BTreeSet<String>> {
+    let outcome = vm::run(modules, scenario, limits)?;
     Ok(outcome.traces.into_iter().flatten().map(|entry| entry.name).collect())
 }
 

@@ -1,10 +1,8 @@
 //! The table of `portcullis build`.
 
-use std::{env, path::Path};
-
 use comfy_table::{Table, presets::UTF8_FULL_CONDENSED};
 
-use crate::build::Built;
+use crate::{build::Built, report};
 
 /// Files, sizes, imports and checksums, and for each module the smallest capability list, as it is
 /// pasted into `capability_restriction_config.allowed_capabilities`.
@@ -15,7 +13,7 @@ pub fn table(built: &[Built]) -> String {
         for (artifact, imports) in
             [(&one.module, one.inspection.imports().to_string()), (&one.component, "wit".to_owned())]
         {
-            table.add_row([relative(&artifact.path), kib(artifact.size), imports, artifact.sha256.clone()]);
+            table.add_row([report::here(&artifact.path), kib(artifact.size), imports, artifact.sha256.clone()]);
         }
     }
     let mut text = format!("{table}\n");
@@ -34,10 +32,4 @@ pub fn table(built: &[Built]) -> String {
 
 fn kib(bytes: u64) -> String {
     format!("{}.{} KiB", bytes / 1024, bytes % 1024 * 10 / 1024)
-}
-
-/// The path as one would type it here.
-fn relative(path: &Path) -> String {
-    let here = env::current_dir().unwrap_or_default();
-    path.strip_prefix(&here).unwrap_or(path).display().to_string()
 }

@@ -2,7 +2,10 @@
 
 use std::fmt::Write as _;
 
-use crate::runner::{Report, Verdict};
+use crate::{
+    report::failure,
+    runner::{Report, Verdict},
+};
 
 /// The whole text, and whether the run was a success. A run of nothing is none.
 pub fn render(reports: &[Report]) -> (String, bool) {
@@ -28,6 +31,14 @@ pub fn render(reports: &[Report]) -> (String, bool) {
     (text, failed == 0 && passed > 0)
 }
 
+/// One report alone.
+pub fn one(report: &Report) -> String {
+    let mut text = String::new();
+    // Writing to a String can't fail.
+    let _ = write(&mut text, report);
+    text
+}
+
 fn write(text: &mut String, report: &Report) -> std::fmt::Result {
     let hosts = report.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(" against ");
     let check = report.check.map(|check| format!(", {check}")).unwrap_or_default();
@@ -44,18 +55,9 @@ fn write(text: &mut String, report: &Report) -> std::fmt::Result {
             if !report.file.as_os_str().is_empty() {
                 writeln!(text, "      {}", report.file.display())?;
             }
-            for failure in failures {
-                let mut indent = "      ";
-                if !failure.place.is_empty() {
-                    writeln!(text, "{indent}{}", failure.place)?;
-                    indent = "        ";
-                }
-                for what in &failure.what {
-                    writeln!(text, "{indent}{}", what.replace('\n', &format!("\n{indent}  ")))?;
-                }
-                for line in &failure.log {
-                    writeln!(text, "{indent}log | {}", line.replace('\n', &format!("\n{indent}    | ")))?;
-                }
+            for (depth, line) in failures.iter().flat_map(failure::lines) {
+                let indent = "  ".repeat(depth + 3);
+                writeln!(text, "{indent}{}", line.replace('\n', &format!("\n{indent}")))?;
             }
             report.hazards.iter().try_for_each(|hazard| writeln!(text, "      hazard: {hazard}"))
         }
@@ -88,6 +90,7 @@ mod tests {
             place: "step 1".into(),
             what: vec!["client: expected status 200, actual 503".into()],
             log: vec!["error: x".into()],
+            ..Failure::default()
         };
         let reports = [
             report(Verdict::Passed),

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::{
     report::human,
-    runner::{Failure, Report, Verdict},
+    runner::{Failure, Report, Trapped, Verdict},
 };
 
 /// `{"passed": bool, "reports": […]}`, a report for each line of the text for people.
@@ -20,8 +20,7 @@ fn report(report: &Report) -> Value {
         Verdict::Skipped(reason) => ("skipped", json!(reason), &[] as &[Failure]),
         Verdict::Failed(failures) => ("failed", Value::Null, failures.as_slice()),
     };
-    let failures =
-        failures.iter().map(|failure| json!({ "place": failure.place, "what": failure.what, "log": failure.log }));
+    let failures = failures.iter().map(failure);
     json!({
         "plugin": report.plugin,
         "scenario": report.scenario,
@@ -33,6 +32,17 @@ fn report(report: &Report) -> Value {
         "failures": failures.collect::<Vec<_>>(),
         "hazards": report.hazards,
         "seconds": report.took.as_secs_f64(),
+    })
+}
+
+fn failure(failure: &Failure) -> Value {
+    let trap = |trap: &Trapped| json!({ "what": trap.what, "said": trap.said });
+    json!({
+        "place": failure.place,
+        "what": failure.what,
+        "traps": failure.traps.iter().map(trap).collect::<Vec<_>>(),
+        "calls": failure.calls,
+        "log": failure.log,
     })
 }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use crate::runner::{Failure, Report, Verdict};
+use crate::{
+    report::failure,
+    runner::{Failure, Report, Verdict},
+};
 
 pub fn render(reports: &[Report]) -> String {
     let mut suites: BTreeMap<&str, Vec<&Report>> = BTreeMap::new();
@@ -62,9 +65,8 @@ fn suite(text: &mut String, plugin: &str, reports: &[&Report]) -> std::fmt::Resu
 }
 
 fn whole(failure: &Failure) -> String {
-    let place = (!failure.place.is_empty()).then(|| failure.place.clone());
-    let log = failure.log.iter().map(|line| format!("log | {line}"));
-    place.into_iter().chain(failure.what.iter().cloned()).chain(log).collect::<Vec<_>>().join("\n")
+    let lines = failure::lines(failure).into_iter();
+    lines.map(|(depth, line)| format!("{}{line}", "  ".repeat(depth))).collect::<Vec<_>>().join("\n")
 }
 
 /// Text in an attribute or an element. What XML 1.0 can't hold at all becomes U+FFFD.
@@ -102,8 +104,12 @@ pub mod tests {
             took: Duration::from_millis(12),
             hazards: Vec::new(),
         };
-        let failure =
-            Failure { place: "step 1".into(), what: vec!["one\nmore\u{1}".into()], log: vec!["error: x".into()] };
+        let failure = Failure {
+            place: "step 1".into(),
+            what: vec!["one\nmore\u{1}".into()],
+            log: vec!["error: x".into()],
+            ..Failure::default()
+        };
         vec![
             report(None, Verdict::Passed),
             report(Some("trace"), Verdict::Failed(vec![failure])),
@@ -119,7 +125,7 @@ pub mod tests {
              <testsuite name=\"security-headers\" tests=\"3\" failures=\"1\" skipped=\"1\" time=\"0.036\">\n    \
              <testcase classname=\"security-headers.wasm\" name=\"a &lt;b&gt; &amp; &quot;c&quot;\" file=\"a.yaml\" time=\"0.012\"/>\n    \
              <testcase classname=\"security-headers.wasm\" name=\"a &lt;b&gt; &amp; &quot;c&quot;, trace\" file=\"a.yaml\" time=\"0.012\">\n      \
-             <failure message=\"one\">step 1\none\nmore\u{fffd}\nlog | error: x</failure>\n    </testcase>\n    \
+             <failure message=\"one\">step 1\n  one\n  more\u{fffd}\n  log | error: x</failure>\n    </testcase>\n    \
              <testcase classname=\"security-headers.wasm\" name=\"a &lt;b&gt; &amp; &quot;c&quot;\" file=\"a.yaml\" time=\"0.012\">\n      \
              <skipped message=\"no bodies\"/>\n    </testcase>\n  </testsuite>\n</testsuites>\n"
         );

@@ -77,7 +77,7 @@ pub fn tell(scenario: &Scenario, outcome: &Outcome) -> String {
     let mut traces = outcome.traces.iter();
     story.push_str("\nthe worker's VM starts\n");
     if let Some(start) = traces.next() {
-        calls(&mut story, start);
+        push(&mut story, start);
     }
     if let Some(reason) = &outcome.refused {
         let _ = writeln!(story, "\nthe configuration is refused:\n{}", indented(reason));
@@ -85,7 +85,7 @@ pub fn tell(scenario: &Scenario, outcome: &Outcome) -> String {
     }
     for (play, trace) in outcome.plays.iter().zip(traces).filter(|(play, _)| play.cut == Cut::AsWritten) {
         step(&mut story, scenario, play);
-        calls(&mut story, trace);
+        push(&mut story, trace);
         seen(&mut story, play);
     }
     for trap in &outcome.traps {
@@ -102,8 +102,13 @@ fn step(story: &mut String, scenario: &Scenario, play: &Play) {
     let _ = writeln!(story, "\nstep {}{stream}{name}: {} {}", play.step + 1, request.method, request.path);
 }
 
-/// A callback stands at the left, what is called in it below and further to the right.
-fn calls(story: &mut String, entries: &[Entry]) {
+fn push(story: &mut String, entries: &[Entry]) {
+    calls(entries).iter().for_each(|line| story.extend([line, "\n"]));
+}
+
+/// A line for each call. A callback stands at the left, what is called in it below and further to the right.
+pub fn calls(entries: &[Entry]) -> Vec<String> {
+    let mut lines = Vec::new();
     let mut depth = 1_usize;
     for (place, entry) in entries.iter().enumerate() {
         if entry.name == "(allocate)" {
@@ -113,13 +118,15 @@ fn calls(story: &mut String, entries: &[Entry]) {
         match entry.way {
             Way::Created => {}
             Way::Called => {
-                let _ = writeln!(story, "{indent}{}({})", entry.name, callback_arguments(entry));
+                let body = texts(entry, true).fold(String::new(), |body, text| body + " ← " + &text);
+                lines.push(format!("{indent}{}({}){body}", entry.name, callback_arguments(entry)));
                 depth += 1;
             }
             Way::Returned => {
                 depth = depth.saturating_sub(1).max(1);
                 let indent = "  ".repeat(depth);
-                let _ = writeln!(story, "{indent}→ {}{} fuel", returned(entry), entry.fuel);
+                let left = entry.texts.iter().fold(String::new(), |left, text| left + ", leaves " + &shown(text));
+                lines.push(format!("{indent}→ {}{} fuel{left}", returned(entry), entry.fuel));
             }
             Way::Asked => {
                 let rest = entries.get(place + 1..).unwrap_or_default();
@@ -127,7 +134,7 @@ fn calls(story: &mut String, entries: &[Entry]) {
                 let answer = after.next().filter(|next| next.way == Way::Answered).map(status);
                 let answer = answer.map_or_else(|| " …".to_owned(), |status| format!(" → {status}"));
                 let given = texts(entry, true).fold(String::new(), |given, text| given + " ← " + &text);
-                let _ = writeln!(story, "{indent}{}({}){answer}{given}", entry.name, arguments(entry));
+                lines.push(format!("{indent}{}({}){answer}{given}", entry.name, arguments(entry)));
                 depth += usize::from(answer == " …");
             }
             Way::Answered => {
@@ -136,11 +143,12 @@ fn calls(story: &mut String, entries: &[Entry]) {
                 // One that was answered at once is told with its answer.
                 if before.is_some_and(|before| before.way != Way::Asked) {
                     depth = depth.saturating_sub(1).max(1);
-                    let _ = writeln!(story, "{}… → {}", "  ".repeat(depth), status(entry));
+                    lines.push(format!("{}… → {}", "  ".repeat(depth), status(entry)));
                 }
             }
         }
     }
+    lines
 }
 
 fn callback_arguments(entry: &Entry) -> String {
@@ -191,7 +199,10 @@ fn subject(entry: &Entry) -> &'static str {
 
 /// What was carried, by the host or by the module.
 fn texts(entry: &Entry, given: bool) -> impl Iterator<Item = String> {
-    entry.texts.iter().filter(move |text| text.length > 0 && text.given == given).map(shown)
+    // Where and how long its texts are: the first thing that it carries, and nothing to read.
+    let vectors = usize::from(!given && matches!(entry.name.as_str(), "fd_write" | "fd_pwrite"));
+    let texts = entry.texts.iter().filter(move |text| text.length > 0 && text.given == given);
+    texts.skip(vectors).map(shown)
 }
 
 fn shown(text: &Text) -> String {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Failure;
+use super::{Failure, told};
 use crate::{
     outcome::{Cut, Message, Outcome, Play},
     scenario::{Expect, ExpectUpstream, HeaderExpectation, Scenario, Step, bytes::display},
@@ -13,7 +13,10 @@ pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
     let mut failures = Vec::new();
     let start = started(scenario, outcome);
     if !start.is_empty() {
-        failures.push(Failure { place: String::new(), what: start, log: outcome.startup_log.clone() });
+        // A refusal's reason already holds lines of the log.
+        let reason = outcome.refused.as_deref().unwrap_or_default();
+        let log = outcome.startup_log.iter().filter(|line| !reason.contains(line.as_str())).cloned().collect();
+        failures.push(Failure { what: start, log, ..Failure::default() });
     }
     if outcome.refused.is_some() || !scenario.refused.is_empty() {
         return failures;
@@ -26,13 +29,15 @@ pub fn scenario(scenario: &Scenario, outcome: &Outcome) -> Vec<Failure> {
     if !outcome.missed.is_empty() {
         failures.push(Failure::whole(outcome.missed.clone()));
     }
-    for play in &outcome.plays {
+    for (place, play) in outcome.plays.iter().enumerate() {
         let Some(step) = scenario.steps.get(play.step) else { continue };
         let mut what = check(step, play);
         what.extend(never(&scenario.never, play));
         if !what.is_empty() {
-            let place = place(play, step.name.as_deref());
-            failures.push(Failure { place, what, log: play.log.clone() });
+            // Before those of the plays stand the calls of the start.
+            let calls = outcome.traces.get(place + 1).map(|entries| told::calls(entries)).unwrap_or_default();
+            let place = self::place(play, step.name.as_deref());
+            failures.push(Failure { place, what, traps: told::traps(&play.log), calls, log: play.log.clone() });
         }
     }
     failures
@@ -214,7 +219,7 @@ fn body(side: &str, expect: Option<&[u8]>, complete: Option<bool>, message: &Mes
     if let Some(wanted) = expect
         && message.body != wanted
     {
-        failures.push(format!("{side} body: expected {}, actual {}", excerpt(wanted), excerpt(&message.body)));
+        failures.push(format!("{side} body: {}", apart(("expected", "actual"), wanted, &message.body)));
     } else if complete.is_some_and(|complete| complete != message.complete) {
         let (wanted, actual) = if message.complete { ("be cut off", "ended") } else { ("end", "was cut off") };
         failures.push(format!("{side} body: expected to {wanted}, {actual}"));
@@ -222,12 +227,31 @@ fn body(side: &str, expect: Option<&[u8]>, complete: Option<bool>, message: &Mes
 }
 
 /// A body for people, its middle left out where it is long.
-pub(super) fn excerpt(body: &[u8]) -> String {
+fn excerpt(body: &[u8]) -> String {
     const SHOWN: usize = 240;
     match body.split_at_checked(SHOWN) {
         Some((head, rest)) if !rest.is_empty() => format!("`{}…` ({} bytes)", display(head), body.len()),
         _ => format!("`{}`", display(body)),
     }
+}
+
+/// Two bodies that differ, for people: from shortly before the first byte that does, where both are long.
+pub(super) fn apart(names: (&str, &str), one: &[u8], other: &[u8]) -> String {
+    const BEFORE: usize = 40;
+    let alike = one.iter().zip(other).take_while(|(a, b)| a == b).count();
+    if alike <= 2 * BEFORE {
+        return format!("{} {}, {} {}", names.0, excerpt(one), names.1, excerpt(other));
+    }
+    let from = alike - BEFORE;
+    let shown = |body: &[u8]| excerpt(body.get(from..).unwrap_or_default());
+    let lengths = format!("of {} and {} bytes", one.len(), other.len());
+    format!(
+        "alike up to byte {alike} {lengths}; from byte {from} on {} {}, {} {}",
+        names.0,
+        shown(one),
+        names.1,
+        shown(other)
+    )
 }
 
 /// A record is `name=value` words, one of them `reason`.
@@ -299,6 +323,17 @@ mod tests {
             ]
         );
         assert!(failures("{client: {headers: {set-cookie: [a=1, b=2]}}}").is_empty());
+    }
+
+    #[test]
+    fn long_bodies_are_shown_where_they_differ() {
+        let long = |end: &str| [vec![b'x'; 1_000], end.as_bytes().to_vec()].concat();
+        let (x, names) = ("x".repeat(40), ("expected", "actual"));
+        assert_eq!(
+            apart(names, &long("abc"), &long("b")),
+            format!("alike up to byte 1000 of 1003 and 1001 bytes; from byte 960 on expected `{x}abc`, actual `{x}b`")
+        );
+        assert_eq!(apart(names, b"hi", b"ho"), "expected `hi`, actual `ho`");
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use super::check::{excerpt, shown};
+use super::check::{apart, place, shown};
 use crate::{
     outcome::{Message, Outcome, Play},
     scenario::{HostKind, Scenario},
@@ -43,16 +43,17 @@ pub fn compare(scenario: &Scenario, a: (HostKind, &Outcome), b: (HostKind, &Outc
     }
     differ(&mut differences, names, "plays", (&a.plays.len(), &b.plays.len()));
     for (a, b) in a.plays.iter().zip(&b.plays) {
-        plays(&mut differences, names, (a, b));
+        let place = place(a, scenario.steps.get(a.step).and_then(|step| step.name.as_deref()));
+        let mut found = plays(names, (a, b));
         if scenario.chain().iter().all(|filter| filter.module.is_some()) {
-            said(&mut differences, names, (a, b));
+            found.extend(said(names, (a, b)));
         }
+        differences.extend(found.into_iter().map(|difference| format!("{place}: {difference}")));
     }
     differences
 }
 
-fn plays(differences: &mut Vec<String>, names: Names<'_>, (a, b): (&Play, &Play)) {
-    let step = a.step + 1;
+fn plays(names: Names<'_>, (a, b): (&Play, &Play)) -> Vec<String> {
     let mut found = seen(names, (a, b));
     let taken = |play: &Play| if play.taken == Some(false) { "refused" } else { "taken" };
     differ(&mut found, names, "update", (&taken(a), &taken(b)));
@@ -61,19 +62,17 @@ fn plays(differences: &mut Vec<String>, names: Names<'_>, (a, b): (&Play, &Play)
         let grown = |play: &Play| play.metrics.get(metric).copied().unwrap_or(0);
         differ(&mut found, names, &format!("metric {metric}"), (&grown(a), &grown(b)));
     }
-    differences.extend(found.into_iter().map(|difference| format!("step {step} ({:?}): {difference}", a.cut)));
+    found
 }
 
 /// The first line that differs; those behind it mostly follow from it.
-fn said(differences: &mut Vec<String>, names: Names<'_>, (a, b): (&Play, &Play)) {
+fn said(names: Names<'_>, (a, b): (&Play, &Play)) -> Option<String> {
     let of = |play: &Play| -> Vec<String> {
         play.log.iter().filter(|line| Logs::of_guest(line)).cloned().chain(["nothing more".into()]).collect()
     };
     let (left, right) = (of(a), of(b));
-    if let Some((left, right)) = left.iter().zip(&right).find(|(left, right)| left != right) {
-        let step = a.step + 1;
-        differences.push(format!("step {step} ({:?}): log: {} `{left}`, {} `{right}`", a.cut, names.0, names.1));
-    }
+    let (left, right) = left.iter().zip(&right).find(|(left, right)| left != right)?;
+    Some(format!("log: {} `{left}`, {} `{right}`", names.0, names.1))
 }
 
 /// What client, upstream and the filter's record tell apart.
@@ -100,8 +99,7 @@ fn messages(found: &mut Vec<String>, names: Names<'_>, side: &str, (a, b): (Opti
     lines(found, names, side, (&a.headers, &b.headers));
     lines(found, names, &format!("{side} trailer"), (&a.trailers, &b.trailers));
     if a.body != b.body {
-        let bodies = (excerpt(&a.body), excerpt(&b.body));
-        found.push(format!("{side} body: {} {}, {} {}", names.0, bodies.0, names.1, bodies.1));
+        found.push(format!("{side} body: {}", apart(names, &a.body, &b.body)));
     }
     let end = |message: &Message| if message.complete { "complete" } else { "cut off" };
     differ(found, names, &format!("{side} end"), (&end(a), &end(b)));
@@ -157,7 +155,7 @@ mod tests {
         assert!(same.is_empty(), "{same:?}");
         assert_eq!(
             differences(&[("b", "2"), ("b", "3")], &[("b", "3"), ("b", "2")]),
-            ["step 1 (AsWritten): client b: wasm `2` and `3`, envoy `3` and `2`"]
+            ["step 1: client b: wasm `2` and `3`, envoy `3` and `2`"]
         );
     }
 
@@ -175,11 +173,17 @@ mod tests {
         };
         let (a, b) = (said(&["info: a", "host error: x", "info: b"]), said(&["info: a"]));
         let differ = |yaml| compare(&scenario(yaml), (HostKind::Wasm, &a), (HostKind::Envoy, &b));
-        assert_eq!(
-            differ("{scenario: s, module: probe}"),
-            ["step 1 (AsWritten): log: wasm `info: b`, envoy `nothing more`"]
-        );
+        assert_eq!(differ("{scenario: s, module: probe}"), ["step 1: log: wasm `info: b`, envoy `nothing more`"]);
         assert!(differ("{scenario: s}").is_empty());
+    }
+
+    #[test]
+    fn a_difference_stands_with_its_steps_name_and_how_the_bodies_were_cut() {
+        let (mut a, b) = (outcome(&[("a", "1")]), outcome(&[]));
+        a.plays[0].cut = crate::outcome::Cut::After(3);
+        let found =
+            compare(&scenario("{scenario: s, steps: [{name: a page}]}"), (HostKind::Wasm, &a), (HostKind::Envoy, &b));
+        assert_eq!(found, ["step 1 (a page), bodies cut after 3 bytes: client a: wasm `1`, envoy no line"]);
     }
 
     #[test]

@@ -27,7 +27,7 @@ pub fn compare(scenario: &Scenario, wasm: &Outcome, envoy: &Outcome) -> Vec<Fail
             }
             None => "the start of the worker's VM".to_owned(),
         };
-        failures.push(Failure { place, what: vec![shown], log: Vec::new() });
+        failures.push(Failure { place, what: vec![shown], ..Failure::default() });
     }
     failures
 }

@@ -34,10 +34,15 @@ pub fn load(paths: &[PathBuf]) -> Result<Vec<Scenario>> {
 
 /// Reads every `*.yaml` in a folder, whatever its name.
 pub fn load_folder(folder: &Path) -> Result<Vec<Scenario>> {
+    files(folder)?.iter().map(|file| read(file)).collect()
+}
+
+/// Every `*.yaml` in a folder and those below it, sorted.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     collect(folder, true, &mut files)?;
     files.sort();
-    files.iter().map(|file| read(file)).collect()
+    Ok(files)
 }
 
 fn collect(folder: &Path, inside: bool, files: &mut Vec<PathBuf>) -> Result<()> {
@@ -88,7 +93,7 @@ fn read(file: &Path) -> Result<Scenario> {
 }
 
 /// Bytes of a scenario's text.
-const LARGEST: usize = 16 << 20;
+pub const LARGEST: usize = 16 << 20;
 /// Workers and filters, each of which is a VM.
 const MOST_WORKERS: u32 = 64;
 const MOST_FILTERS: usize = 64;

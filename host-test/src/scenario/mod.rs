@@ -13,6 +13,7 @@ pub mod module;
 pub mod raw;
 pub mod retry;
 pub mod schedule;
+pub mod search;
 pub mod span;
 pub mod step;
 pub mod update;
@@ -33,11 +34,12 @@ pub use self::{
     filter::Filter,
     grpc::{Act, GrpcAct},
     headers::HeaderLines,
-    load::{folders, load, load_folder, parse},
+    load::{LARGEST, files, folders, load, load_folder, parse},
     module::Module,
     raw::Raw,
     retry::{Redirects, Retries, RetryOn},
     schedule::Schedule,
+    search::matching,
     span::Span,
     step::{Body, Part, Peer, Reply, Request, Response, Step},
     update::Update,

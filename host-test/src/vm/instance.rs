@@ -145,6 +145,13 @@ impl Instance {
 }
 
 impl Instance {
+    /// The body that a callback finds or leaves, where calls are kept to be told.
+    fn body_in_hand(&self, id: u32, side: Side) -> Option<Vec<u8>> {
+        let guest = self.limits.trace.then(|| self.store.data())?;
+        let exchange = guest.world.borrow().exchanges.get(&(guest.vm, id)).cloned()?;
+        exchange.borrow().half(side).body.clone()
+    }
+
     /// What a callback left to be told once it has returned.
     fn deferred(&mut self) {
         let (world, vm) = (Shared::clone(&self.store.data().world), self.vm());
@@ -209,7 +216,14 @@ impl Filter for Instance {
             Side::Request => "proxy_on_request_body",
             Side::Response => "proxy_on_response_body",
         };
-        self.call(id, callback, (id, size, u32::from(end))).map(Option::unwrap_or_default)
+        let before = self.body_in_hand(id, side);
+        let world = Shared::clone(&self.store.data().world);
+        world.borrow_mut().trace.held(before.as_deref());
+        let answer = self.call(id, callback, (id, size, u32::from(end))).map(Option::unwrap_or_default);
+        if let Some(left) = self.body_in_hand(id, side).filter(|left| before.as_ref() != Some(left)) {
+            world.borrow_mut().trace.left(callback, &left);
+        }
+        answer
     }
 
     fn trailers(&mut self, id: u32, side: Side, lines: u32) -> Result<u32, Trap> {

@@ -38,7 +38,8 @@ pub struct Entry {
     pub name: String,
     /// Arguments, or what was returned; `None` for what can't be compared. Empty where nothing is known.
     pub values: Vec<Option<i64>>,
-    /// What a call to the host carried, in its order. Not compared.
+    /// What a call to the host carried, in its order; the body that a callback found, and on its return the one that
+    /// it left, where that is another. Not compared.
     pub texts: Vec<Text>,
     /// Fuel that a callback had used when it returned. Not compared.
     pub fuel: u64,
@@ -52,6 +53,13 @@ pub struct Text {
     /// The first of them.
     pub bytes: Vec<u8>,
     pub length: usize,
+}
+
+impl Text {
+    fn new(given: bool, bytes: &[u8]) -> Self {
+        let first = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
+        Self { given, bytes: first.to_vec(), length: bytes.len() }
+    }
 }
 
 const ALLOCATORS: [&str; 2] = ["malloc", "proxy_on_memory_allocate"];
@@ -161,6 +169,8 @@ pub struct Trace {
     worker: Option<usize>,
     /// The arguments of the call that is about to be made.
     noted: Vec<i64>,
+    /// The body that the next callback finds.
+    held: Option<Text>,
     /// The places of the calls to the host that haven't been answered yet.
     open: Vec<usize>,
     traps: Vec<String>,
@@ -168,7 +178,15 @@ pub struct Trace {
 
 impl Default for Trace {
     fn default() -> Self {
-        Self { on: false, entries: Vec::new(), worker: Some(1), noted: Vec::new(), open: Vec::new(), traps: Vec::new() }
+        Self {
+            on: false,
+            entries: Vec::new(),
+            worker: Some(1),
+            noted: Vec::new(),
+            held: None,
+            open: Vec::new(),
+            traps: Vec::new(),
+        }
     }
 }
 
@@ -187,6 +205,21 @@ impl Trace {
     pub fn called<T: Numbers>(&mut self, callback: &str, arguments: &T) {
         if self.on {
             self.push(Way::Called, callback, arguments.numbers());
+            let held = self.held.take();
+            self.entries.iter_mut().rev().take(1).for_each(|(_, entry)| entry.texts.extend(held.clone()));
+        }
+    }
+
+    /// The body that the next callback finds.
+    pub fn held(&mut self, body: Option<&[u8]>) {
+        self.held = body.filter(|_| self.on).map(|body| Text::new(true, body));
+    }
+
+    /// The body that a callback leaves, which has returned just now.
+    pub fn left(&mut self, callback: &str, body: &[u8]) {
+        let last = self.entries.last_mut().filter(|(_, entry)| entry.way == Way::Returned && entry.name == callback);
+        if let Some((_, entry)) = last {
+            entry.texts.push(Text::new(false, body));
         }
     }
 
@@ -225,8 +258,7 @@ impl Trace {
         if self.on
             && let Some((_, entry)) = self.open.last().and_then(|place| self.entries.get_mut(*place))
         {
-            let first = bytes.get(..LONGEST_TEXT).unwrap_or(bytes);
-            entry.texts.push(Text { given, bytes: first.to_vec(), length: bytes.len() });
+            entry.texts.push(Text::new(given, bytes));
         }
     }
 

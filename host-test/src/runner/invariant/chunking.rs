@@ -35,7 +35,7 @@ pub fn violations(scenario: &Scenario, modules: &[Vec<u8>]) -> Result<Vec<Failur
             let what = compare::seen(("unsplit", "split"), (&whole, &play));
             if !what.is_empty() {
                 let place = check::place(&play, step.name.as_deref());
-                failures.push(Failure { place, what, log: play.log });
+                failures.push(Failure { place, what, log: play.log, ..Failure::default() });
                 // The next cut says nothing new.
                 break;
             }

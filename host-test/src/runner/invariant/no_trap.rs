@@ -40,7 +40,7 @@ fn violation(
         ("only behind the messages before it; the last one was:", message)
     };
     let place = format!("message {number} of {} (--seed {})", traffic.plays, traffic.seed);
-    Failure { place, what: vec![trap, format!("{told}\n{}", yaml::step(&message))], log: Vec::new() }
+    Failure { place, what: vec![trap, format!("{told}\n{}", yaml::step(&message))], ..Failure::default() }
 }
 
 /// Where the filter trapped.
