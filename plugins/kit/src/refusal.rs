@@ -6,31 +6,26 @@
 //!
 //! Nothing of the request stands in an answer.
 
-use serde::Deserialize;
-
 use crate::{
     config::{ConfigError, Entries},
+    fields,
     head::RequestHead,
     verdict::Reply,
 };
 
-/// What a refused client is told, as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawRefusal {
-    /// 400 to 599. Default: the filter's own.
-    #[serde(default)]
-    pub status: Option<u16>,
-    /// Headers beside those of the filter: name to value.
-    #[serde(default)]
-    pub headers: Entries<String>,
-    /// The whole body, at most 16 KiB. Default: problem JSON (RFC 9457) or a line of text, by what the client accepts.
-    #[serde(default)]
-    pub body: Option<String>,
-    /// Of `body`. Default: `text/plain`.
-    #[serde(default)]
-    pub content_type: Option<String>,
+fields! {
+    /// What a refused client is told, as it is written.
+    #[derive(Clone, Debug, Default)]
+    pub struct RawRefusal {
+        /// 400 to 599. Default: the filter's own.
+        pub status: Option<u16> = default,
+        /// Headers beside those of the filter: name to value.
+        pub headers: Entries<String> = default,
+        /// The whole body, at most 16 KiB. Default: problem JSON (RFC 9457) or a line of text, by what the client accepts.
+        pub body: Option<String> = default,
+        /// Of `body`. Default: `text/plain`.
+        pub content_type: Option<String> = default,
+    }
 }
 
 /// What a refused client is told.
@@ -74,7 +69,7 @@ impl TryFrom<RawRefusal> for Refusal {
         }
         let mut headers = Vec::new();
         for (name, value) in raw.headers.0 {
-            let wrong = |why: &str| ConfigError::new(why).under(&name).under("headers");
+            let wrong = |why: &'static str| ConfigError::new(why).under(&name).under("headers");
             let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
             if name.is_empty() || !name.bytes().all(token) {
                 return Err(wrong("is no header name (RFC 9110 section 5.1)"));
@@ -154,7 +149,7 @@ mod tests {
     use crate::config;
 
     fn refusal(json: &str) -> Result<Refusal, String> {
-        let raw = config::read(json.as_bytes()).and_then(config::Value::into_typed::<RawRefusal>);
+        let raw = config::read(json.as_bytes()).and_then(|value| value.typed::<RawRefusal>());
         raw.and_then(Refusal::try_from).map_err(|error| error.to_string())
     }
 

@@ -7,12 +7,12 @@
 use std::net::IpAddr;
 
 use portcullis_kit::{
-    config::{ConfigError, Value},
+    config::{ConfigError, FromValue, Value},
+    fields,
     head::RequestHead,
     host::RouteProperty,
     policies::path::{self, Template},
 };
-use serde::Deserialize;
 
 use crate::pool::Partition;
 
@@ -282,70 +282,56 @@ fn decoded(text: &[u8]) -> Vec<u8> {
 }
 
 /// A part as it is written: a name alone, or an object with one field.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Value")]
+#[derive(Clone, Debug)]
 pub struct RawPart(Value);
 
-impl From<Value> for RawPart {
-    fn from(value: Value) -> Self {
-        Self(value)
+impl FromValue for RawPart {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        value.typed().map(Self)
     }
 }
 
-/// The fields of which a part has one.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct RawFields {
-    /// The client that the proxy trusts (`use_remote_address`, `xff_num_trusted_hops`), cut to a network.
-    #[serde(default)]
-    remote_address: Option<RawMask>,
-    /// A request header's name.
-    #[serde(default)]
-    header: Option<String>,
-    /// A cookie's name; case counts.
-    #[serde(default)]
-    cookie: Option<String>,
-    /// A query parameter's name; case counts.
-    #[serde(default)]
-    query_parameter: Option<String>,
-    /// `/api/novel/:id`: the segments with a colon are the key.
-    #[serde(default)]
-    path_template: Option<String>,
-    /// A value that an earlier filter left, such as a claim of a token that it verified.
-    #[serde(default)]
-    dynamic_metadata: Option<RawMetadata>,
+fields! {
+    /// The fields of which a part has one.
+    #[derive(Debug, Default)]
+    struct RawFields {
+        /// The client that the proxy trusts (`use_remote_address`, `xff_num_trusted_hops`), cut to a network.
+        remote_address: Option<RawMask> = default,
+        /// A request header's name.
+        header: Option<String> = default,
+        /// A cookie's name; case counts.
+        cookie: Option<String> = default,
+        /// A query parameter's name; case counts.
+        query_parameter: Option<String> = default,
+        /// `/api/novel/:id`: the segments with a colon are the key.
+        path_template: Option<String> = default,
+        /// A value that an earlier filter left, such as a claim of a token that it verified.
+        dynamic_metadata: Option<RawMetadata> = default,
+    }
 }
 
-/// As in Envoy's `masked_remote_address`.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct RawMask {
-    /// Bits of an IPv4 address, 0 to 32. Default: 32.
-    #[serde(default = "all_of_v4")]
-    v4_prefix_mask_len: u8,
-    /// Bits of an IPv6 address, 0 to 128. Default: 64, what one household has.
-    #[serde(default = "net_of_v6")]
-    v6_prefix_mask_len: u8,
+fields! {
+    /// As in Envoy's `masked_remote_address`.
+    #[derive(Debug)]
+    struct RawMask {
+        /// Bits of an IPv4 address, 0 to 32. Default: 32.
+        v4_prefix_mask_len: u8 = default(ALL_OF_V4),
+        /// Bits of an IPv6 address, 0 to 128. Default: 64, what one household has.
+        v6_prefix_mask_len: u8 = default(NET_OF_V6),
+    }
 }
 
-fn all_of_v4() -> u8 {
-    32
-}
+const ALL_OF_V4: u8 = 32;
+const NET_OF_V6: u8 = 64;
 
-fn net_of_v6() -> u8 {
-    64
-}
-
-#[derive(Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct RawMetadata {
-    /// The namespace, such as `envoy.filters.http.jwt_authn`.
-    filter: String,
-    /// The keys down to the value, such as `[payload, sub]`.
-    path: Vec<String>,
+fields! {
+    #[derive(Debug)]
+    struct RawMetadata {
+        /// The namespace, such as `envoy.filters.http.jwt_authn`.
+        filter: String,
+        /// The keys down to the value, such as `[payload, sub]`.
+        path: Vec<String>,
+    }
 }
 
 impl TryFrom<RawPart> for Part {
@@ -354,7 +340,7 @@ impl TryFrom<RawPart> for Part {
     fn try_from(raw: RawPart) -> Result<Self, ConfigError> {
         if let Value::Text(name) = &raw.0 {
             return match name.as_str() {
-                "remote_address" => Ok(Self::RemoteAddress { v4: all_of_v4(), v6: net_of_v6() }),
+                "remote_address" => Ok(Self::RemoteAddress { v4: ALL_OF_V4, v6: NET_OF_V6 }),
                 "path" => Ok(Self::Path),
                 "method" => Ok(Self::Method),
                 "host" => Ok(Self::Host),
@@ -366,7 +352,7 @@ impl TryFrom<RawPart> for Part {
                 ))),
             };
         }
-        let fields: RawFields = raw.0.into_typed()?;
+        let fields: RawFields = raw.0.typed()?;
         let named = |name: String, field: &str| {
             if name.is_empty() { Err(ConfigError::new("is empty").under(field)) } else { Ok(name) }
         };

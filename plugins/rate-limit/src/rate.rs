@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use portcullis_kit::config::ConfigError;
-use serde::{Deserialize, Deserializer};
+use portcullis_kit::config::{ConfigError, FromValue, Value};
 
 /// Nanoseconds of a second.
 pub const SECOND: u64 = 1_000_000_000;
@@ -71,10 +70,9 @@ fn digits(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
+impl FromValue for Rate {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        Self::new(&value.typed::<String>()?)
     }
 }
 
@@ -82,12 +80,12 @@ impl<'de> Deserialize<'de> for Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub u64);
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
+impl FromValue for Span {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let text: String = value.typed()?;
         match duration(text.trim()) {
             Some(span) if (SECOND..=LONGEST).contains(&span) => Ok(Self(span)),
-            _ => Err(serde::de::Error::custom(format!(
+            _ => Err(ConfigError::new(format!(
                 "`{text}` is no time from one second to seven days; write `30s`, `15min`, `1h` or `1d`"
             ))),
         }

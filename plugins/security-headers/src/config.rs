@@ -5,34 +5,29 @@ use std::cmp::Ordering;
 use portcullis_kit::{
     NoSettings, Policy,
     config::{ConfigError, Entries, Value},
+    fields,
     mode::Mode,
     reason::Reason,
 };
-use serde::Deserialize;
 
 use crate::{decide, presets::Preset};
 
-/// A policy of security headers, as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawSecurityHeaders {
-    /// `enforce` acts, `shadow` counts and records what it would do, `off` does nothing.
-    #[serde(default)]
-    pub mode: Mode,
-    /// What to begin with. Default: nothing.
-    #[serde(default)]
-    pub preset: Option<Preset>,
-    /// Response headers by name: exactly one line with this value leaves. `null` takes a header out of
-    /// the preset and leaves it to the upstream.
-    #[serde(default)]
-    pub headers: Entries<Option<String>>,
-    /// Names of response headers that never leave, beside those of the preset.
-    #[serde(default)]
-    pub remove: Vec<String>,
-    /// Names that the preset removes and that may leave all the same.
-    #[serde(default)]
-    pub keep: Vec<String>,
+fields! {
+    /// A policy of security headers, as it is written.
+    #[derive(Clone, Debug, Default)]
+    pub struct RawSecurityHeaders {
+        /// `enforce` acts, `shadow` counts and records what it would do, `off` does nothing.
+        pub mode: Mode = default,
+        /// What to begin with. Default: nothing.
+        pub preset: Option<Preset> = default,
+        /// Response headers by name: exactly one line with this value leaves. `null` takes a header out of
+        /// the preset and leaves it to the upstream.
+        pub headers: Entries<Option<String>> = default,
+        /// Names of response headers that never leave, beside those of the preset.
+        pub remove: Vec<String> = default,
+        /// Names that the preset removes and that may leave all the same.
+        pub keep: Vec<String> = default,
+    }
 }
 
 /// A policy of security headers. Names are in lower case, and none is both set and removed.
@@ -73,8 +68,8 @@ impl Policy for SecurityHeaders {
     const REASONS: &'static [Reason] = &[decide::HEADERS_APPLIED];
     const OVERRIDABLE: &'static [&'static str] = &["mode", "preset", "headers", "remove", "keep"];
 
-    fn from_value(value: Value) -> Result<Self, ConfigError> {
-        value.into_typed::<RawSecurityHeaders>()?.try_into()
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        value.typed::<RawSecurityHeaders>()?.try_into()
     }
 
     fn mode(&self) -> Mode {
@@ -191,7 +186,7 @@ mod tests {
 
     fn policy(json: &str) -> Result<SecurityHeaders, String> {
         portcullis_kit::config::read(json.as_bytes())
-            .and_then(SecurityHeaders::from_value)
+            .and_then(|value| SecurityHeaders::from_value(&value))
             .map_err(|error| error.to_string())
     }
 

@@ -1,18 +1,30 @@
 //! The name that was meant.
 
-/// The known name that is fewest edits away from `name`, where that is few enough to be a slip: at
-/// most a third of its length, and one at least.
-pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).max(1);
-    known
-        .into_iter()
-        .map(|candidate| (edits(&name.to_ascii_lowercase(), &candidate.to_ascii_lowercase()), candidate))
-        .filter(|(edits, _)| *edits <= limit)
-        .min_by_key(|(edits, _)| *edits)
-        .map(|(_, candidate)| candidate)
+/// `; did you mean `preset`?` where a known name is near enough to `name`, and nothing where none is.
+pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    match nearest(name, &mut known.into_iter()) {
+        Some(near) => format!("; did you mean `{near}`?"),
+        None => String::new(),
+    }
 }
 
-/// Levenshtein's distance, one row at a time.
+/// The known name that is fewest edits away from `name`, where that is few enough to be a slip: at
+/// most a third of its length, and one at least.
+#[inline(never)]
+fn nearest<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
+    let limit = (name.chars().count() / 3).max(1);
+    let mut best = None;
+    let mut fewest = limit + 1;
+    for candidate in known {
+        let edits = edits(name, candidate);
+        if edits < fewest {
+            (best, fewest) = (Some(candidate), edits);
+        }
+    }
+    best
+}
+
+/// Levenshtein's distance without regard to case, one row at a time.
 fn edits(from: &str, to: &str) -> usize {
     let mut row: Vec<usize> = (0..=to.chars().count()).collect();
     for (line, a) in from.chars().enumerate() {
@@ -20,7 +32,7 @@ fn edits(from: &str, to: &str) -> usize {
         let mut left = line + 1;
         for (cell, b) in row.iter_mut().skip(1).zip(to.chars()) {
             let above = *cell;
-            left = (above + 1).min(left + 1).min(diagonal + usize::from(a != b));
+            left = (above + 1).min(left + 1).min(diagonal + usize::from(!a.eq_ignore_ascii_case(&b)));
             diagonal = above;
             *cell = left;
         }
@@ -37,13 +49,16 @@ mod tests {
 
     #[test]
     fn slips_are_mended_and_other_words_are_not() {
-        let known = ["preset", "headers", "mode"];
-        assert_eq!(nearest("presset", known), Some("preset"));
-        assert_eq!(nearest("Header", known), Some("headers"));
-        assert_eq!(nearest("mdoe", known), None);
-        assert_eq!(nearest("mod", known), Some("mode"));
-        assert_eq!(nearest("timeout", known), None);
-        assert_eq!(nearest("", known), None);
+        for (name, expected) in [
+            ("presset", "; did you mean `preset`?"),
+            ("Header", "; did you mean `headers`?"),
+            ("mdoe", ""),
+            ("mod", "; did you mean `mode`?"),
+            ("timeout", ""),
+            ("", ""),
+        ] {
+            assert_eq!(meant(name, ["preset", "headers", "mode"]), expected, "{name}");
+        }
     }
 
     #[test]

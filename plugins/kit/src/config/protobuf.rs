@@ -4,10 +4,7 @@
 //! Source: <https://protobuf.dev/programming-guides/encoding/>, `google/protobuf/struct.proto`,
 //! `envoy/config/core/v3/base.proto`.
 
-use super::value::Value;
-
-/// Deeper nesting than any policy has; a bound for the stack.
-const DEEPEST: usize = 32;
+use super::value::{DEEPEST, Value};
 
 /// A whole `Struct`, or `None` where the bytes are anything else. No bytes are none: they are what
 /// JSON text without a character is, too.

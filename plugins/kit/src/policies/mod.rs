@@ -19,15 +19,14 @@ mod routes;
 
 use std::rc::Rc;
 
-use serde::{Deserialize, de::DeserializeOwned};
-
 use self::{cache::Cache, entry::Entry, routes::Rules};
 pub use self::{
     raw::{RawPolicies, Switch},
     routes::{HeadMatches, RawMatch, RawRule},
 };
 use crate::{
-    config::{ConfigError, Value, nearest, protobuf},
+    config::{ConfigError, FromValue, Value, meant, protobuf},
+    fields,
     head::RequestHead,
     host::{Host, RouteProperty},
     mode::Mode,
@@ -44,7 +43,7 @@ pub trait Policy: Sized + 'static {
     /// The fields that a configuration may list as `overridable`.
     const OVERRIDABLE: &'static [&'static str];
     /// What stands beside the policies and is the same for all of them: [`NoSettings`], mostly.
-    type Settings: DeserializeOwned + Default;
+    type Settings: FromValue + Default;
     /// The names of its fields.
     const SETTINGS: &'static [&'static str] = &[];
 
@@ -52,15 +51,16 @@ pub trait Policy: Sized + 'static {
     ///
     /// # Errors
     /// What is wrong with it, with the path inside of it.
-    fn from_value(value: Value) -> Result<Self, ConfigError>;
+    fn from_value(value: &Value) -> Result<Self, ConfigError>;
 
     fn mode(&self) -> Mode;
 }
 
-/// For a filter with policies alone.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-pub struct NoSettings {}
+fields! {
+    /// For a filter with policies alone.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct NoSettings {}
+}
 
 /// A policy with its name, and what metadata changed in it.
 #[derive(Debug)]
@@ -128,14 +128,14 @@ impl<P: Policy> Policies<P> {
     pub fn from_value(configuration: Value) -> Result<(Self, P::Settings), ConfigError> {
         let is_setting = |(name, _): &(String, Value)| P::SETTINGS.contains(&name.as_str());
         let (settings, rest) = configuration.into_fields()?.into_iter().partition(is_setting);
-        let settings = Value::Map(settings).into_typed()?;
-        let raw: RawPolicies<Value> = Value::Map(rest).into_typed()?;
+        let settings = Value::Map(settings).typed()?;
+        let raw: RawPolicies<Value> = Value::Map(rest).typed()?;
         let mut named = Vec::new();
         let mut written = Vec::new();
         for (name, value) in raw.policies.0 {
             let at = format!("policies.{name}");
             raw::check_name(&name).map_err(|error| error.under(&at))?;
-            let policy = P::from_value(value.clone()).map_err(|error| error.under(&at))?;
+            let policy = P::from_value(&value).map_err(|error| error.under(&at))?;
             named.push(Rc::new(Named { name: name.into(), index: named.len(), policy, changed_by: Vec::new() }));
             written.push(value);
         }
@@ -144,8 +144,7 @@ impl<P: Policy> Policies<P> {
         }
         let index_of = |name: &str| {
             named.iter().position(|policy| *policy.name == *name).ok_or_else(|| {
-                let near = nearest(name, named.iter().map(|policy| &*policy.name));
-                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                let hint = meant(name, named.iter().map(|policy| &*policy.name));
                 ConfigError::new(format!("no policy is called `{name}`{hint}"))
             })
         };
@@ -262,8 +261,7 @@ impl<P: Policy> Policies<P> {
             Some(name) => match self.named.iter().find(|named| *named.name == **name) {
                 Some(named) => Choice::Policy(Rc::clone(named), None),
                 None => {
-                    let near = nearest(name, self.named.iter().map(|named| &*named.name));
-                    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+                    let hint = meant(name, self.named.iter().map(|named| &*named.name));
                     let error = ConfigError::new(format!("no policy is called `{name}`{hint}")).under("policy");
                     let choice = self.or_default(Some(reason::POLICY_UNKNOWN));
                     return self.remember(bytes, choice, Some(error));
@@ -287,7 +285,7 @@ impl<P: Policy> Policies<P> {
             return (base, None);
         }
         let written = self.written.get(named.index).cloned().unwrap_or(Value::Null);
-        match entry.applied_to(written).and_then(P::from_value) {
+        match entry.applied_to(written).and_then(|value| P::from_value(&value)) {
             Ok(policy) => {
                 let (name, index) = (Rc::clone(&named.name), named.index);
                 let changed = Named { name, index, policy, changed_by: bytes.to_vec() };

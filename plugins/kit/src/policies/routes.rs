@@ -1,45 +1,39 @@
 //! `routes`: choosing a policy by what the filter itself sees, for gateways where metadata can't be
 //! set (Istio's WasmPlugin, Envoy Gateway). The first rule of which every condition holds decides.
 
-use serde::Deserialize;
-
 use super::path::{self, Template};
 use crate::{
     config::ConfigError,
+    fields,
     head::RequestHead,
     host::{Host, RouteProperty},
     reason::{self, Reason},
 };
 
-/// One entry of `routes`.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawRule {
-    pub r#match: RawMatch,
-    pub policy: String,
+fields! {
+    /// One entry of `routes`.
+    #[derive(Clone, Debug)]
+    pub struct RawRule {
+        pub r#match: RawMatch,
+        pub policy: String,
+    }
 }
 
-/// All conditions that are given must hold; one at least is given.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawMatch {
-    /// The name of Envoy's route.
-    #[serde(default)]
-    pub route_name: Option<String>,
-    /// The name of Envoy's virtual host.
-    #[serde(default)]
-    pub virtual_host_name: Option<String>,
-    /// The request's host without port, in any case; `*.example.com` for every name below it.
-    #[serde(default)]
-    pub host: Option<String>,
-    /// The request's method in capital letters. `GET` isn't `HEAD`.
-    #[serde(default)]
-    pub method: Option<String>,
-    /// `/api/novel/:id`: each `:name` is one segment; `/files/*` is all below it.
-    #[serde(default)]
-    pub path_template: Option<String>,
+fields! {
+    /// All conditions that are given must hold; one at least is given.
+    #[derive(Clone, Debug, Default)]
+    pub struct RawMatch {
+        /// The name of Envoy's route.
+        pub route_name: Option<String> = default,
+        /// The name of Envoy's virtual host.
+        pub virtual_host_name: Option<String> = default,
+        /// The request's host without port, in any case; `*.example.com` for every name below it.
+        pub host: Option<String> = default,
+        /// The request's method in capital letters. `GET` isn't `HEAD`.
+        pub method: Option<String> = default,
+        /// `/api/novel/:id`: each `:name` is one segment; `/files/*` is all below it.
+        pub path_template: Option<String> = default,
+    }
 }
 
 #[derive(Debug)]

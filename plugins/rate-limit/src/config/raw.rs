@@ -2,11 +2,12 @@
 
 use portcullis_kit::{
     config::ConfigError,
+    fields,
     mode::Mode,
     policies::path::{self, Template},
     refusal::RawRefusal,
+    words,
 };
-use serde::Deserialize;
 
 use super::{Conditions, Cost, Counted, HeaderIs, Limit, Measure, Override, RateLimit, Statuses};
 use crate::{
@@ -15,250 +16,208 @@ use crate::{
     rate::{LONGEST, Rate, Span},
 };
 
-/// A policy of rate limits, as it is written.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawRateLimit {
-    /// `enforce` acts, `shadow` counts and records what it would do, `off` does nothing.
-    #[serde(default)]
-    pub mode: Mode,
-    /// 1 to 16. A request must meet all of them, and counts in all or in none.
-    pub limits: Vec<RawLimit>,
-    /// The headers that tell a client where it stands.
-    #[serde(default)]
-    pub announce: Announce,
-    /// What becomes of a request when the store can't be used.
-    #[serde(default)]
-    pub on_store_error: OnStoreError,
-    /// What a refused client is told. Default: 429 with problem JSON or a line of text.
-    #[serde(default)]
-    pub refusal: Option<RawRefusal>,
+fields! {
+    /// A policy of rate limits, as it is written.
+    #[derive(Clone, Debug)]
+    pub struct RawRateLimit {
+        /// `enforce` acts, `shadow` counts and records what it would do, `off` does nothing.
+        pub mode: Mode = default,
+        /// 1 to 16. A request must meet all of them, and counts in all or in none.
+        pub limits: Vec<RawLimit>,
+        /// The headers that tell a client where it stands.
+        pub announce: Announce = default,
+        /// What becomes of a request when the store can't be used.
+        pub on_store_error: OnStoreError = default,
+        /// What a refused client is told. Default: 429 with problem JSON or a line of text.
+        pub refusal: Option<RawRefusal> = default,
+    }
 }
 
-/// How many records there are of each part, for each kind of limit in use; rounded up to whole lines. 1 to 1 048 576.
-#[derive(Clone, Copy, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawStore {
-    /// For keys that no client can make up. Default: 1024.
-    #[serde(default = "reserved")]
-    pub reserved: u32,
-    /// For keys with an address. Default: 16384.
-    #[serde(default = "many")]
-    pub addresses: u32,
-    /// For keys that anybody can make up: headers, cookies, paths. Default: 16384.
-    #[serde(default = "many")]
-    pub invented: u32,
+fields! {
+    /// How many records there are of each part, for each kind of limit in use; rounded up to whole lines. 1 to 1 048 576.
+    #[derive(Clone, Copy, Debug)]
+    pub struct RawStore {
+        /// For keys that no client can make up. Default: 1024.
+        pub reserved: u32 = default(RESERVED),
+        /// For keys with an address. Default: 16384.
+        pub addresses: u32 = default(MANY),
+        /// For keys that anybody can make up: headers, cookies, paths. Default: 16384.
+        pub invented: u32 = default(MANY),
+    }
 }
 
 impl Default for RawStore {
     fn default() -> Self {
-        Self { reserved: reserved(), addresses: many(), invented: many() }
+        Self { reserved: RESERVED, addresses: MANY, invented: MANY }
     }
 }
 
-fn reserved() -> u32 {
-    1024
+const RESERVED: u32 = 1024;
+const MANY: u32 = 16_384;
+
+words! {
+    /// Which headers tell a client where it stands.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Announce {
+        /// None but `Retry-After` on a refusal.
+        Off = "off",
+        /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11).
+        #[default]
+        Ietf = "ietf",
+        /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
+        XRatelimit = "x_ratelimit",
+        /// All of them.
+        Both = "both",
+    }
 }
 
-fn many() -> u32 {
-    16_384
+words! {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum OnStoreError {
+        /// Answer 503.
+        #[default]
+        Deny = "deny",
+        /// Let it pass; counted.
+        Allow = "allow",
+    }
 }
 
-/// Which headers tell a client where it stands.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Announce {
-    /// None but `Retry-After` on a refusal.
-    Off,
-    /// `RateLimit-Policy` and `RateLimit` (draft-ietf-httpapi-ratelimit-headers-11).
-    #[default]
-    Ietf,
-    /// `X-RateLimit-Limit`, `-Remaining`, `-Reset`.
-    XRatelimit,
-    /// All of them.
-    Both,
+fields! {
+    /// One limit, as it is written.
+    #[derive(Clone, Debug)]
+    pub struct RawLimit {
+        /// 1 to 64 lower-case letters, digits, `-` and `_`; stands in metrics, records and answers.
+        pub name: String,
+        /// `shadow` counts for itself and never has a say.
+        pub mode: Mode = default,
+        /// `100/min`, `10/15min`; `0` for never. This or `in_flight`.
+        pub rate: Option<Rate> = default,
+        /// How many at once. Default: as many as the rate names.
+        pub burst: Option<u32> = default,
+        pub algorithm: Algorithm = default,
+        /// Requests and upgraded streams at the same time. This or `rate`.
+        pub in_flight: Option<u32> = default,
+        /// By what is counted. Default: one count for all.
+        pub key: Vec<RawPart> = default,
+        pub when_missing: WhenMissing = default,
+        pub when_repeated: WhenRepeated = default,
+        pub when_full: WhenFull = default,
+        /// Which requests it is for. Default: all.
+        pub r#match: Option<RawConditions> = default,
+        /// Requests that it isn't for.
+        pub exempt: Vec<RawConditions> = default,
+        /// Other measures for single keys. They have records of their own, which no stranger can take.
+        pub overrides: Vec<RawOverride> = default,
+        pub cost: Option<RawCost> = default,
+        /// Count only requests whose response has such a status: `401`, `5xx`. The others are given back.
+        pub count_status: Vec<String> = default,
+        /// Give back requests whose response has such a status.
+        pub refund_status: Vec<String> = default,
+        /// Refuse a key for so long once it was refused.
+        pub block_for: Option<Span> = default,
+    }
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum OnStoreError {
-    /// Answer 503.
-    #[default]
-    Deny,
-    /// Let it pass; counted.
-    Allow,
+words! {
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Algorithm {
+        /// Lets `burst` through at once and holds the rate over time.
+        #[default]
+        TokenBucket = "token_bucket",
+        /// Never more than the rate's number in any stretch of its time.
+        SlidingWindow = "sliding_window",
+    }
 }
 
-/// One limit, as it is written.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawLimit {
-    /// 1 to 64 lower-case letters, digits, `-` and `_`; stands in metrics, records and answers.
-    pub name: String,
-    /// `shadow` counts for itself and never has a say.
-    #[serde(default)]
-    pub mode: Mode,
-    /// `100/min`, `10/15min`; `0` for never. This or `in_flight`.
-    #[serde(default)]
-    pub rate: Option<Rate>,
-    /// How many at once. Default: as many as the rate names.
-    #[serde(default)]
-    pub burst: Option<u32>,
-    #[serde(default)]
-    pub algorithm: Algorithm,
-    /// Requests and upgraded streams at the same time. This or `rate`.
-    #[serde(default)]
-    pub in_flight: Option<u32>,
-    /// By what is counted. Default: one count for all.
-    #[serde(default)]
-    pub key: Vec<RawPart>,
-    #[serde(default)]
-    pub when_missing: WhenMissing,
-    #[serde(default)]
-    pub when_repeated: WhenRepeated,
-    #[serde(default)]
-    pub when_full: WhenFull,
-    /// Which requests it is for. Default: all.
-    #[serde(default)]
-    pub r#match: Option<RawConditions>,
-    /// Requests that it isn't for.
-    #[serde(default)]
-    pub exempt: Vec<RawConditions>,
-    /// Other measures for single keys. They have records of their own, which no stranger can take.
-    #[serde(default)]
-    pub overrides: Vec<RawOverride>,
-    #[serde(default)]
-    pub cost: Option<RawCost>,
-    /// Count only requests whose response has such a status: `401`, `5xx`. The others are given back.
-    #[serde(default)]
-    pub count_status: Vec<String>,
-    /// Give back requests whose response has such a status.
-    #[serde(default)]
-    pub refund_status: Vec<String>,
-    /// Refuse a key for so long once it was refused.
-    #[serde(default)]
-    pub block_for: Option<Span>,
+words! {
+    /// What becomes of a request without the key.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum WhenMissing {
+        /// All such requests have one count together.
+        #[default]
+        Share = "share",
+        Refuse = "refuse",
+        /// The limit isn't for it.
+        Skip = "skip",
+    }
 }
 
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Algorithm {
-    /// Lets `burst` through at once and holds the rate over time.
-    #[default]
-    TokenBucket,
-    /// Never more than the rate's number in any stretch of its time.
-    SlidingWindow,
+words! {
+    /// What becomes of a request that has a part of the key more than once.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum WhenRepeated {
+        #[default]
+        Refuse = "refuse",
+        /// All values together are the key.
+        All = "all",
+    }
 }
 
-/// What becomes of a request without the key.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum WhenMissing {
-    /// All such requests have one count together.
-    #[default]
-    Share,
-    Refuse,
-    /// The limit isn't for it.
-    Skip,
+words! {
+    /// What becomes of a new key when every record that it may use is held by another.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum WhenFull {
+        /// All such keys have one count together.
+        #[default]
+        Share = "share",
+        Refuse = "refuse",
+        Admit = "admit",
+    }
 }
 
-/// What becomes of a request that has a part of the key more than once.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum WhenRepeated {
-    #[default]
-    Refuse,
-    /// All values together are the key.
-    All,
+fields! {
+    /// All conditions that are given must hold; one at least is given.
+    #[derive(Clone, Debug, Default)]
+    pub struct RawConditions {
+        /// One of these, in capital letters.
+        pub method: Vec<String> = default,
+        /// One of these: `/api/novel/:id`, `/files/*`.
+        pub path_template: Vec<String> = default,
+        /// One of these, without port; `*.example.com` for every name below it.
+        pub host: Vec<String> = default,
+        /// All of these.
+        pub header: Vec<RawHeaderIs> = default,
+        /// One of these: `10.0.0.0/8`, `::1`; the client that the proxy trusts.
+        pub remote_address: Vec<String> = default,
+    }
 }
 
-/// What becomes of a new key when every record that it may use is held by another.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum WhenFull {
-    /// All such keys have one count together.
-    #[default]
-    Share,
-    Refuse,
-    Admit,
+fields! {
+    #[derive(Clone, Debug)]
+    pub struct RawHeaderIs {
+        pub name: String,
+        /// Default: any value.
+        pub exact: Option<String> = default,
+        /// In an exemption: the edge takes this header out of what clients send, before this filter. Without that, anybody
+        /// could exempt himself.
+        pub stripped_from_clients: bool = default,
+    }
 }
 
-/// All conditions that are given must hold; one at least is given.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawConditions {
-    /// One of these, in capital letters.
-    #[serde(default)]
-    pub method: Vec<String>,
-    /// One of these: `/api/novel/:id`, `/files/*`.
-    #[serde(default)]
-    pub path_template: Vec<String>,
-    /// One of these, without port; `*.example.com` for every name below it.
-    #[serde(default)]
-    pub host: Vec<String>,
-    /// All of these.
-    #[serde(default)]
-    pub header: Vec<RawHeaderIs>,
-    /// One of these: `10.0.0.0/8`, `::1`; the client that the proxy trusts.
-    #[serde(default)]
-    pub remote_address: Vec<String>,
+fields! {
+    #[derive(Clone, Debug)]
+    pub struct RawOverride {
+        /// The value of each part of the key, in its order.
+        pub key: Vec<String>,
+        pub rate: Option<Rate> = default,
+        pub burst: Option<u32> = default,
+        pub in_flight: Option<u32> = default,
+    }
 }
 
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawHeaderIs {
-    pub name: String,
-    /// Default: any value.
-    #[serde(default)]
-    pub exact: Option<String>,
-    /// In an exemption: the edge takes this header out of what clients send, before this filter. Without that, anybody
-    /// could exempt himself.
-    #[serde(default)]
-    pub stripped_from_clients: bool,
-}
-
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawOverride {
-    /// The value of each part of the key, in its order.
-    pub key: Vec<String>,
-    #[serde(default)]
-    pub rate: Option<Rate>,
-    #[serde(default)]
-    pub burst: Option<u32>,
-    #[serde(default)]
-    pub in_flight: Option<u32>,
-}
-
-/// What a request costs: one of these.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawCost {
-    /// So much, 1 to 1 000 000.
-    #[serde(default)]
-    pub fixed: Option<u32>,
-    /// The number in this request header.
-    #[serde(default)]
-    pub header: Option<String>,
-    /// One for each so many bytes of `content-length`, or part of them.
-    #[serde(default)]
-    pub content_length_per: Option<u32>,
-    /// The most that a header or a length may ask for, and what a request without either costs.
-    #[serde(default)]
-    pub most: Option<u32>,
+fields! {
+    /// What a request costs: one of these.
+    #[derive(Clone, Debug)]
+    pub struct RawCost {
+        /// So much, 1 to 1 000 000.
+        pub fixed: Option<u32> = default,
+        /// The number in this request header.
+        pub header: Option<String> = default,
+        /// One for each so many bytes of `content-length`, or part of them.
+        pub content_length_per: Option<u32> = default,
+        /// The most that a header or a length may ask for, and what a request without either costs.
+        pub most: Option<u32> = default,
+    }
 }
 
 const MOST_LIMITS: usize = 16;

@@ -1,0 +1,73 @@
+//! [`Value`] → the types of which raw configurations are made.
+
+use super::{error::ConfigError, value::Value};
+
+/// What a [`Value`] can be read as. [`fields!`](crate::fields) and [`words!`](crate::words) implement it for structs
+/// and for enums.
+pub trait FromValue: Sized {
+    /// # Errors
+    /// What doesn't fit, with its path inside of the value.
+    fn from_value(value: &Value) -> Result<Self, ConfigError>;
+}
+
+impl FromValue for Value {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        Ok(value.clone())
+    }
+}
+
+/// Text, or the digits that YAML made a number of.
+impl FromValue for String {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        value.text()
+    }
+}
+
+impl FromValue for bool {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        match value {
+            Value::Bool(flag) => Ok(*flag),
+            other => Err(other.unlike("true or false")),
+        }
+    }
+}
+
+/// A number, or text of digits, which Envoy makes of fractions.
+impl FromValue for f64 {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        value.number()
+    }
+}
+
+macro_rules! whole_numbers {
+    ($($type:ident)*) => {$(
+        impl FromValue for $type {
+            fn from_value(value: &Value) -> Result<Self, ConfigError> {
+                #[allow(clippy::cast_possible_truncation)]
+                value.whole(stringify!($type), <$type>::MAX.into()).map(|number| number as $type)
+            }
+        }
+    )*};
+}
+
+whole_numbers! { u8 u16 u32 u64 }
+
+impl<T: FromValue> FromValue for Option<T> {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        match value {
+            Value::Null => Ok(None),
+            value => T::from_value(value).map(Some),
+        }
+    }
+}
+
+impl<T: FromValue> FromValue for Vec<T> {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let entries = value.entries()?;
+        let mut list = Vec::with_capacity(entries.len());
+        for entry in entries {
+            list.push(T::from_value(entry).map_err(|error| error.at(list.len()))?);
+        }
+        Ok(list)
+    }
+}
