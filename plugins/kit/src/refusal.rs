@@ -92,7 +92,8 @@ impl TryFrom<RawRefusal> for Refusal {
 }
 
 fn is_value(value: &str) -> bool {
-    !value.is_empty() && value.trim() == value && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    let bytes = value.as_bytes();
+    !bytes.is_empty() && bytes.trim_ascii() == bytes && bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
 }
 
 impl Refusal {

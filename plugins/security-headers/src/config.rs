@@ -172,7 +172,7 @@ pub(crate) fn check_value(value: &str) -> Result<(), ConfigError> {
         "is longer than 8192 bytes"
     } else if value.bytes().any(|byte| byte != b'\t' && !(b' '..=b'~').contains(&byte)) {
         "holds a line break, a control character or a character beyond ASCII"
-    } else if value.trim() != value {
+    } else if value.trim_ascii() != value {
         "begins or ends with a blank"
     } else {
         return Ok(());

@@ -63,9 +63,8 @@ impl<T: FromValue> FromValue for Option<T> {
 
 impl<T: FromValue> FromValue for Vec<T> {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let entries = value.entries()?;
-        let mut list = Vec::with_capacity(entries.len());
-        for entry in entries {
+        let mut list = Self::new();
+        for entry in value.entries()? {
             list.push(T::from_value(entry).map_err(|error| error.at(list.len()))?);
         }
         Ok(list)

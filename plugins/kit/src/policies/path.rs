@@ -137,6 +137,19 @@ impl Template {
         Some(wanted.zip(path).filter(|(is_open, _)| *is_open).map(|(_, segment)| segment.clone()).collect())
     }
 
+    /// Writes bytes that no other template writes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.open.into());
+        for segment in &self.segments {
+            // A literal segment holds no slash.
+            out.push(b'/');
+            match segment {
+                Some(literal) => out.extend(literal),
+                None => out.push(b'/'),
+            }
+        }
+    }
+
     pub fn matches(&self, path: &[Vec<u8>]) -> bool {
         let long_enough = if self.open { path.len() >= self.segments.len() } else { path.len() == self.segments.len() };
         long_enough

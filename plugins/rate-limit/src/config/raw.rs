@@ -5,13 +5,13 @@ use portcullis_kit::{
     fields,
     mode::Mode,
     policies::path::{self, Template},
-    refusal::RawRefusal,
+    refusal::{RawRefusal, Refusal},
     words,
 };
 
 use super::{Conditions, Cost, Counted, HeaderIs, Limit, Measure, Override, RateLimit, Statuses};
 use crate::{
-    key::{Cidr, Part, RawPart},
+    key::{Cidr, Part},
     meter::Meter,
     rate::{LONGEST, Rate, Span},
 };
@@ -98,7 +98,7 @@ fields! {
         /// Requests and upgraded streams at the same time. This or `rate`.
         pub in_flight: Option<u32> = default,
         /// By what is counted. Default: one count for all.
-        pub key: Vec<RawPart> = default,
+        pub key: Vec<Part> = default,
         pub when_missing: WhenMissing = default,
         pub when_repeated: WhenRepeated = default,
         pub when_full: WhenFull = default,
@@ -231,19 +231,29 @@ impl TryFrom<RawRateLimit> for RateLimit {
         if raw.limits.is_empty() && raw.mode != Mode::Off || raw.limits.len() > MOST_LIMITS {
             return Err(ConfigError::new("a policy has 1 to 16 limits; one without has `mode: off`").under("limits"));
         }
-        let mut limits: Vec<Limit> = Vec::new();
-        for (index, raw) in raw.limits.into_iter().enumerate() {
-            let limit = limit(raw).map_err(|error| error.at(index).under("limits"))?;
-            if limits.iter().any(|earlier| earlier.name == limit.name) {
+        for (index, limit) in raw.limits.iter().enumerate() {
+            if raw.limits.iter().take(index).any(|earlier| earlier.name == limit.name) {
                 let error = ConfigError::new(format!("another limit is called `{}`", limit.name));
                 return Err(error.under("name").at(index).under("limits"));
             }
-            limits.push(limit);
         }
-        let refusal =
-            raw.refusal.unwrap_or_default().try_into().map_err(|error: ConfigError| error.under("refusal"))?;
+        let refusal = Refusal::try_from(raw.refusal.unwrap_or_default()).map_err(|error| error.under("refusal"))?;
+        let limits = each("limits", raw.limits, limit)?;
         Ok(Self { mode: raw.mode, limits, announce: raw.announce, on_store_error: raw.on_store_error, refusal })
     }
+}
+
+/// Reads every entry of a field.
+fn each<T, U>(
+    field: &str,
+    entries: impl IntoIterator<Item = T>,
+    mut read: impl FnMut(T) -> Result<U, ConfigError>,
+) -> Result<Vec<U>, ConfigError> {
+    let mut list = Vec::new();
+    for entry in entries {
+        list.push(read(entry).map_err(|error| error.at(list.len()).under(field))?);
+    }
+    Ok(list)
 }
 
 fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
@@ -253,62 +263,67 @@ fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
         return Err(ConfigError::new(why).under("name"));
     }
     let measure = measure(raw.rate, raw.burst, raw.in_flight, raw.algorithm)?;
-    let mut key = Vec::new();
-    for (index, part) in raw.key.into_iter().enumerate() {
-        key.push(Part::try_from(part).map_err(|error| error.at(index).under("key"))?);
+    let mut limit = Limit {
+        identity: identity(&raw, &measure),
+        name: raw.name,
+        mode: raw.mode,
+        measure,
+        key: raw.key,
+        missing: raw.when_missing,
+        repeated: raw.when_repeated,
+        full: raw.when_full,
+        when: None,
+        exempt: Vec::new(),
+        overrides: Vec::new(),
+        cost: Cost::Fixed(1),
+        counted: Counted::All,
+        block_for: raw.block_for.map_or(0, |Span(span)| span),
+    };
+    if let Some(raw) = &raw.r#match {
+        limit.when = Some(conditions(raw, false).map_err(|error| error.under("match"))?);
     }
-    let when = raw.r#match.map(|raw| conditions(raw, false)).transpose().map_err(|error| error.under("match"))?;
-    let mut exempt = Vec::new();
-    for (index, raw) in raw.exempt.into_iter().enumerate() {
-        exempt.push(conditions(raw, true).map_err(|error| error.at(index).under("exempt"))?);
-    }
+    limit.exempt = each("exempt", &raw.exempt, |raw| conditions(raw, true))?;
     if raw.overrides.len() > MOST_OVERRIDES {
         return Err(ConfigError::new("more than 256").under("overrides"));
     }
-    let mut overrides = Vec::new();
-    for (index, known) in raw.overrides.into_iter().enumerate() {
-        let known = known_key(known, &key, raw.algorithm, raw.in_flight.is_some());
-        overrides.push(known.map_err(|error| error.at(index).under("overrides"))?);
+    let in_flight = raw.in_flight.is_some();
+    let known = |known| known_key(known, &limit.key, raw.algorithm, in_flight);
+    limit.overrides = each("overrides", &raw.overrides, known)?;
+    limit.counted = counted(&raw.count_status, &raw.refund_status)?;
+    if let Some(raw) = &raw.cost {
+        limit.cost = cost(raw).map_err(|error| error.under("cost"))?;
     }
-    let counted = counted(&raw.count_status, &raw.refund_status)?;
-    let cost = raw.cost.map_or(Ok(Cost::Fixed(1)), cost).map_err(|error| error.under("cost"))?;
     if measure.rate.is_none() {
         let of_rates = [
             ("block_for", raw.block_for.is_some()),
-            ("count_status", counted != Counted::All),
-            ("cost", cost != Cost::Fixed(1)),
+            ("count_status", limit.counted != Counted::All),
+            ("cost", limit.cost != Cost::Fixed(1)),
             ("burst", raw.burst.is_some()),
         ];
         if let Some((field, _)) = of_rates.iter().find(|(_, is_set)| *is_set) {
             return Err(ConfigError::new("belongs to a `rate`; streams in flight have none").under(field));
         }
     }
-    if let Cost::Fixed(cost) = cost
+    if let Cost::Fixed(cost) = limit.cost
         && cost > measure.burst
         && measure.burst > 0
     {
         return Err(ConfigError::new("is more than a whole burst, so nothing would ever pass").under("cost"));
     }
+    Ok(limit)
+}
+
+/// What makes it the same limit in another configuration, beside the policy's name.
+fn identity(raw: &RawLimit, measure: &Measure) -> Vec<u8> {
     let kind = measure.meter.kind().map_or(b'0', crate::line::Kind::letter);
     // The length of a window is part of what its counts mean.
     let window = measure.rate.filter(|_| kind == b'w').map_or(0, |rate| rate.per);
-    let identity = format!("{}\0{}\0{}\0{key:?}\0{}", raw.name, kind, window, raw.mode.name()).into_bytes();
-    Ok(Limit {
-        name: raw.name,
-        mode: raw.mode,
-        measure,
-        key,
-        missing: raw.when_missing,
-        repeated: raw.when_repeated,
-        full: raw.when_full,
-        when,
-        exempt,
-        overrides,
-        cost,
-        counted,
-        block_for: raw.block_for.map_or(0, |Span(span)| span),
-        identity,
-    })
+    let mut identity = raw.name.clone().into_bytes();
+    identity.extend([0, kind]);
+    identity.extend(window.to_le_bytes());
+    raw.key.iter().for_each(|part| part.write_identity(&mut identity));
+    identity.extend(raw.mode.name().as_bytes());
+    identity
 }
 
 fn measure(
@@ -342,7 +357,7 @@ fn measure(
     }
 }
 
-fn known_key(raw: RawOverride, key: &[Part], algorithm: Algorithm, in_flight: bool) -> Result<Override, ConfigError> {
+fn known_key(raw: &RawOverride, key: &[Part], algorithm: Algorithm, in_flight: bool) -> Result<Override, ConfigError> {
     if raw.key.len() != key.len() || key.is_empty() {
         let why = format!("has {} values, the limit's key has {} parts", raw.key.len(), key.len());
         return Err(ConfigError::new(why).under("key"));
@@ -350,92 +365,84 @@ fn known_key(raw: RawOverride, key: &[Part], algorithm: Algorithm, in_flight: bo
     if raw.in_flight.is_some() != in_flight {
         return Err(ConfigError::new("measures what the limit doesn't: both have `rate`, or both `in_flight`"));
     }
+    let measure = measure(raw.rate, raw.burst, raw.in_flight, algorithm)?;
     let mut written = Vec::new();
     for (index, (text, part)) in raw.key.iter().zip(key).enumerate() {
         part.write_listed(text, &mut written).map_err(|error| error.at(index).under("key"))?;
     }
-    Ok(Override { key: written, measure: measure(raw.rate, raw.burst, raw.in_flight, algorithm)? })
+    Ok(Override { key: written, measure })
 }
 
-fn conditions(raw: RawConditions, is_exemption: bool) -> Result<Conditions, ConfigError> {
-    let mut conditions = Conditions::default();
-    for (index, method) in raw.method.into_iter().enumerate() {
-        if method.is_empty() || !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-') {
-            return Err(ConfigError::new("is no method: capital letters, as in `GET`").at(index).under("method"));
-        }
-        conditions.methods.push(method);
-    }
-    for (index, text) in raw.path_template.iter().enumerate() {
-        let template = Template::new(text).map_err(|error| error.at(index).under("path_template"))?;
-        conditions.paths.push(template);
-    }
-    for (index, text) in raw.host.iter().enumerate() {
-        conditions.hosts.push(path::wanted_host(text).map_err(|error| error.at(index).under("host"))?);
-    }
-    for (index, header) in raw.header.into_iter().enumerate() {
+fn conditions(raw: &RawConditions, is_exemption: bool) -> Result<Conditions, ConfigError> {
+    let method = |method: &String| {
+        let is_one = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        let error = || ConfigError::new("is no method: capital letters, as in `GET`");
+        is_one.then(|| method.clone()).ok_or_else(error)
+    };
+    let header = |header: &RawHeaderIs| {
         if is_exemption && !header.stripped_from_clients {
             let why = "anybody could exempt himself by sending it; have the edge strip it, and say so with \
                        `stripped_from_clients: true`";
-            return Err(ConfigError::new(why).at(index).under("header"));
+            return Err(ConfigError::new(why));
         }
-        let name = header.name.to_ascii_lowercase();
-        conditions.headers.push(HeaderIs { name, exact: header.exact });
-    }
-    for (index, text) in raw.remote_address.iter().enumerate() {
-        conditions.networks.push(Cidr::new(text).map_err(|error| error.at(index).under("remote_address"))?);
-    }
+        Ok(HeaderIs { name: header.name.to_ascii_lowercase(), exact: header.exact.clone() })
+    };
+    let conditions = Conditions {
+        methods: each("method", &raw.method, method)?,
+        paths: each("path_template", &raw.path_template, |text| Template::new(text))?,
+        hosts: each("host", &raw.host, |text| path::wanted_host(text))?,
+        headers: each("header", &raw.header, header)?,
+        networks: each("remote_address", &raw.remote_address, |text| Cidr::new(text))?,
+    };
     if !conditions.reads_head() && conditions.networks.is_empty() {
         return Err(ConfigError::new("no condition, so it would match everything; leave it out"));
     }
     Ok(conditions)
 }
 
-fn cost(raw: RawCost) -> Result<Cost, ConfigError> {
+fn cost(raw: &RawCost) -> Result<Cost, ConfigError> {
     let most = raw.most.unwrap_or(MOST_COST);
     if !(1..=MOST_COST).contains(&most) {
         return Err(ConfigError::new("is not 1 to 1 000 000").under("most"));
     }
-    let per_source = || ConfigError::new("needs `most`: what a request costs that doesn't tell").under("most");
-    match (raw.fixed, raw.header, raw.content_length_per) {
-        (Some(fixed), None, None) if raw.most.is_none() && (1..=MOST_COST).contains(&fixed) => Ok(Cost::Fixed(fixed)),
-        (Some(_), None, None) => Err(ConfigError::new("is 1 to 1 000 000, and has no `most`").under("fixed")),
-        (None, Some(name), None) if !name.is_empty() => {
-            raw.most.ok_or_else(per_source)?;
-            Ok(Cost::Header { name: name.to_ascii_lowercase(), most })
+    let cost = match (raw.fixed, &raw.header, raw.content_length_per) {
+        (Some(fixed), None, None) if raw.most.is_none() && (1..=MOST_COST).contains(&fixed) => {
+            return Ok(Cost::Fixed(fixed));
         }
-        (None, None, Some(bytes)) if bytes > 0 => {
-            raw.most.ok_or_else(per_source)?;
-            Ok(Cost::ContentLength { bytes, most })
+        (Some(_), None, None) => {
+            return Err(ConfigError::new("is 1 to 1 000 000, and has no `most`").under("fixed"));
         }
-        _ => Err(ConfigError::new("give it one of `fixed`, `header`, `content_length_per`")),
+        (None, Some(name), None) if !name.is_empty() => Cost::Header { name: name.to_ascii_lowercase(), most },
+        (None, None, Some(bytes)) if bytes > 0 => Cost::ContentLength { bytes, most },
+        _ => return Err(ConfigError::new("give it one of `fixed`, `header`, `content_length_per`")),
+    };
+    match raw.most {
+        Some(_) => Ok(cost),
+        None => Err(ConfigError::new("needs `most`: what a request costs that doesn't tell").under("most")),
     }
 }
 
 fn counted(only: &[String], all_but: &[String]) -> Result<Counted, ConfigError> {
-    let read = |list: &[String], field: &str| {
-        let statuses = list.iter().enumerate().map(|(index, text)| {
-            statuses(text).ok_or_else(|| {
-                ConfigError::new(format!("`{text}` is no status; write `401` or `5xx`")).at(index).under(field)
-            })
-        });
-        statuses.collect::<Result<Vec<_>, _>>()
-    };
     match (only, all_but) {
         ([], []) => Ok(Counted::All),
-        (only, []) => Ok(Counted::Only(read(only, "count_status")?)),
-        ([], all_but) => Ok(Counted::AllBut(read(all_but, "refund_status")?)),
+        (only, []) => Ok(Counted::Only(each("count_status", only, statuses)?)),
+        ([], all_but) => Ok(Counted::AllBut(each("refund_status", all_but, statuses)?)),
         _ => Err(ConfigError::new("`count_status` gives all others back already; take one of the two")
             .under("refund_status")),
     }
 }
 
-fn statuses(text: &str) -> Option<Statuses> {
-    match text.as_bytes() {
-        [class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'] => {
-            let first = u16::from(class - b'0') * 100;
-            Some(Statuses { first, last: first + 99 })
+/// `401`, `5xx`.
+#[allow(clippy::ptr_arg)]
+fn statuses(text: &String) -> Result<Statuses, ConfigError> {
+    let digit = |byte: u8| u16::from(byte - b'0');
+    let (first, last) = match text.as_bytes() {
+        [class @ b'1'..=b'5', b'x' | b'X', b'x' | b'X'] => (digit(*class) * 100, digit(*class) * 100 + 99),
+        [class @ b'1'..=b'5', ten @ b'0'..=b'9', one @ b'0'..=b'9'] => {
+            let status = digit(*class) * 100 + digit(*ten) * 10 + digit(*one);
+            (status, status)
         }
-        [b'1'..=b'5', _, _] => text.parse().ok().map(|status| Statuses { first: status, last: status }),
-        _ => None,
-    }
+        _ => return Err(ConfigError::new(format!("`{text}` is no status; write `401` or `5xx`"))),
+    };
+    Ok(Statuses { first, last })
 }
