@@ -9,7 +9,7 @@
 use crate::{
     config::{ConfigError, Entries},
     fields,
-    head::RequestHead,
+    head::{RequestHead, is_name, lower},
     verdict::Reply,
 };
 
@@ -57,7 +57,15 @@ const LARGEST_BODY: usize = 16 * 1024;
 impl TryFrom<RawRefusal> for Refusal {
     type Error = ConfigError;
 
-    fn try_from(raw: RawRefusal) -> Result<Self, ConfigError> {
+    fn try_from(mut raw: RawRefusal) -> Result<Self, ConfigError> {
+        let mut refusal = Self::default();
+        refusal.read(&mut raw)?;
+        Ok(refusal)
+    }
+}
+
+impl Refusal {
+    fn read(&mut self, raw: &mut RawRefusal) -> Result<(), ConfigError> {
         if raw.status.is_some_and(|status| !(400..=599).contains(&status)) {
             return Err(ConfigError::new("is no status of a refusal: 400 to 599").under("status"));
         }
@@ -67,33 +75,34 @@ impl TryFrom<RawRefusal> for Refusal {
         if raw.content_type.is_some() && raw.body.is_none() {
             return Err(ConfigError::new("has no `body` to speak of").under("content_type"));
         }
-        let mut headers = Vec::new();
-        for (name, value) in raw.headers.0 {
-            let wrong = |why: &'static str| ConfigError::new(why).under(&name).under("headers");
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            if name.is_empty() || !name.bytes().all(token) {
+        for (name, value) in &mut raw.headers.0 {
+            let wrong = |why: &'static str| ConfigError::new(why).under(name).under("headers");
+            if !is_name(name) {
                 return Err(wrong("is no header name (RFC 9110 section 5.1)"));
             }
-            let name_of_ours = ["content-length", "content-type", "transfer-encoding", "connection"];
-            if name_of_ours.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            let lower = lower(name);
+            if ["content-length", "content-type", "transfer-encoding", "connection"].contains(&lower.as_str()) {
                 return Err(wrong("is written by the proxy; for a type, use `content_type`"));
             }
-            if !is_value(&value) {
+            if !is_value(value) {
                 return Err(wrong("the value isn't one line of visible ASCII"));
             }
-            headers.push((name.to_ascii_lowercase().into_bytes(), value.into_bytes()));
+            self.headers.push((lower.into_bytes(), std::mem::take(value).into_bytes()));
         }
         if raw.content_type.as_ref().is_some_and(|value| !is_value(value)) {
             return Err(ConfigError::new("isn't one line of visible ASCII").under("content_type"));
         }
-        let content_type = raw.content_type.map(String::into_bytes);
-        Ok(Self { status: raw.status, headers, body: raw.body.map(String::into_bytes), content_type })
+        self.status = raw.status;
+        self.body = raw.body.take().map(String::into_bytes);
+        self.content_type = raw.content_type.take().map(String::into_bytes);
+        Ok(())
     }
 }
 
+#[inline(never)]
 fn is_value(value: &str) -> bool {
-    let bytes = value.as_bytes();
-    !bytes.is_empty() && bytes.trim_ascii() == bytes && bytes.iter().all(|byte| (b' '..=b'~').contains(byte))
+    let has_edges = !value.is_empty() && !value.starts_with(' ') && !value.ends_with(' ');
+    has_edges && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 impl Refusal {

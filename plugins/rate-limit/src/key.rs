@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use portcullis_kit::{
     config::{ConfigError, FromValue, Value},
     fields,
-    head::RequestHead,
+    head::{RequestHead, lower},
     host::RouteProperty,
     policies::path::{self, Template},
 };
@@ -358,16 +358,13 @@ impl Part {
         let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text?)));
         let mut part = None;
         let mut count = 0;
-        for (field, mut name) in texts {
+        for (field, name) in texts {
             if name.is_empty() {
                 return Err(ConfigError::new("is empty").under(field));
             }
             count += 1;
             part = Some(match field {
-                "header" => {
-                    name.make_ascii_lowercase();
-                    Self::Header(name)
-                }
+                "header" => Self::Header(lower(&name)),
                 "cookie" => Self::Cookie(name),
                 _ => Self::QueryParameter(name),
             });

@@ -6,6 +6,7 @@ use portcullis_kit::{
     NoSettings, Policy,
     config::{ConfigError, Entries, Value},
     fields,
+    head::{is_name, lower},
     mode::Mode,
     reason::Reason,
 };
@@ -153,11 +154,10 @@ fn insert<T>(sorted: &mut Vec<T>, entry: T, name_of: fn(&T) -> &str) {
 
 /// The name in lower case (RFC 9110 §5.1: a token).
 pub(crate) fn check_name(name: &str) -> Result<String, ConfigError> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+    if name.len() > 256 || !is_name(name) {
         return Err(ConfigError::new(format!("`{name}` is no header name (RFC 9110 section 5.1)")));
     }
-    let lower = name.to_ascii_lowercase();
+    let lower = lower(name);
     match NOT_OURS.iter().find(|(not_ours, _)| *not_ours == lower) {
         Some((_, why)) => Err(ConfigError::new(format!("`{name}` isn't for this filter: it {why}"))),
         None => Ok(lower),
@@ -172,7 +172,7 @@ pub(crate) fn check_value(value: &str) -> Result<(), ConfigError> {
         "is longer than 8192 bytes"
     } else if value.bytes().any(|byte| byte != b'\t' && !(b' '..=b'~').contains(&byte)) {
         "holds a line break, a control character or a character beyond ASCII"
-    } else if value.trim_ascii() != value {
+    } else if value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']) {
         "begins or ends with a blank"
     } else {
         return Ok(());

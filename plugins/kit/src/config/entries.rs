@@ -15,11 +15,17 @@ impl<T> Default for Entries<T> {
 
 impl<T: FromValue> FromValue for Entries<T> {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
-        let mut entries = Vec::new();
+        let mut entries = Self::default();
+        entries.fill(value)?;
+        Ok(entries)
+    }
+
+    fn fill(&mut self, value: &Value) -> Result<(), ConfigError> {
         for (name, value) in value.fields()? {
-            entries.push((name.clone(), T::from_value(value).map_err(|error| error.under(name))?));
+            let value = T::from_value(value).map_err(|error| error.under(name))?;
+            self.0.push((name.clone(), value));
         }
-        Ok(Self(entries))
+        Ok(())
     }
 }
 

@@ -88,9 +88,7 @@ pub trait Slot {
 
 impl<T: FromValue> Slot for T {
     fn fill(&mut self, value: &Value) -> Result<(), ConfigError> {
-        // What stood here is a default and owns nothing; to say so saves the code that would drop it.
-        std::mem::forget(std::mem::replace(self, T::from_value(value)?));
-        Ok(())
+        FromValue::fill(self, value)
     }
 }
 

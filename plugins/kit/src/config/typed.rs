@@ -8,6 +8,17 @@ pub trait FromValue: Sized {
     /// # Errors
     /// What doesn't fit, with its path inside of the value.
     fn from_value(value: &Value) -> Result<Self, ConfigError>;
+
+    /// The same into a place that holds a default.
+    ///
+    /// # Errors
+    /// What doesn't fit, with its path inside of the value.
+    #[doc(hidden)]
+    fn fill(&mut self, value: &Value) -> Result<(), ConfigError> {
+        // A default owns nothing; to say so saves the code that would drop it.
+        std::mem::forget(std::mem::replace(self, Self::from_value(value)?));
+        Ok(())
+    }
 }
 
 impl FromValue for Value {
@@ -64,9 +75,22 @@ impl<T: FromValue> FromValue for Option<T> {
 impl<T: FromValue> FromValue for Vec<T> {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let mut list = Self::new();
-        for entry in value.entries()? {
-            list.push(T::from_value(entry).map_err(|error| error.at(list.len()))?);
-        }
+        list.fill(value)?;
         Ok(list)
     }
+
+    fn fill(&mut self, value: &Value) -> Result<(), ConfigError> {
+        read_entries(value, &mut |entry| {
+            self.push(T::from_value(entry)?);
+            Ok(())
+        })
+    }
+}
+
+/// What is the same in all lists, once for all of them.
+fn read_entries(value: &Value, read: &mut dyn FnMut(&Value) -> Result<(), ConfigError>) -> Result<(), ConfigError> {
+    for (index, entry) in value.entries()?.iter().enumerate() {
+        read(entry).map_err(|error| error.at(index))?;
+    }
+    Ok(())
 }

@@ -25,7 +25,7 @@ pub use self::{
     routes::{HeadMatches, RawMatch, RawRule},
 };
 use crate::{
-    config::{ConfigError, FromValue, Value, meant, protobuf},
+    config::{ConfigError, FromValue, Value, protobuf},
     fields,
     head::RequestHead,
     host::{Host, RouteProperty},
@@ -129,47 +129,55 @@ impl<P: Policy> Policies<P> {
         let is_setting = |(name, _): &(String, Value)| P::SETTINGS.contains(&name.as_str());
         let (settings, rest) = configuration.into_fields()?.into_iter().partition(is_setting);
         let settings = Value::Map(settings).typed()?;
-        let raw: RawPolicies<Value> = Value::Map(rest).typed()?;
-        let mut named = Vec::new();
-        let mut written = Vec::new();
-        for (name, value) in raw.policies.0 {
-            let at = format!("policies.{name}");
-            raw::check_name(&name).map_err(|error| error.under(&at))?;
-            let policy = P::from_value(&value).map_err(|error| error.under(&at))?;
-            named.push(Rc::new(Named { name: name.into(), index: named.len(), policy, changed_by: Vec::new() }));
-            written.push(value);
+        let mut raw: RawPolicies<Value> = Value::Map(rest).typed()?;
+        let mut policies = Self::new(raw.require_policy, raw.per_route, raw.record);
+        policies.read(&mut raw)?;
+        Ok((policies, settings))
+    }
+
+    fn new(require: bool, per_route: Switch, record: Switch) -> Self {
+        Self {
+            named: Vec::new(),
+            written: Vec::new(),
+            default: None,
+            require,
+            per_route,
+            record,
+            rules: Rules::default(),
+            overridable: Vec::new(),
+            namespace: format!("portcullis.{}", P::FILTER),
+            cache: Cache::default(),
         }
-        if named.is_empty() {
+    }
+
+    fn read(&mut self, raw: &mut RawPolicies<Value>) -> Result<(), ConfigError> {
+        for (name, value) in std::mem::take(&mut raw.policies.0) {
+            let policy = raw::check_name(&name).and_then(|()| P::from_value(&value));
+            let policy = policy.map_err(|error| error.under(&name).under("policies"))?;
+            let index = self.named.len();
+            self.named.push(Rc::new(Named { name: name.into(), index, policy, changed_by: Vec::new() }));
+            self.written.push(value);
+        }
+        if self.named.is_empty() {
             return Err(ConfigError::new("no policies: name at least one").under("policies"));
         }
-        let index_of = |name: &str| {
-            named.iter().position(|policy| *policy.name == *name).ok_or_else(|| {
-                let hint = meant(name, named.iter().map(|policy| &*policy.name));
-                ConfigError::new(format!("no policy is called `{name}`{hint}"))
-            })
+        let names: Vec<&str> = self.named.iter().map(|named| &*named.name).collect();
+        let index_of = |name: &str| match names.iter().position(|known| *known == name) {
+            Some(index) => Ok(index),
+            None => Err(raw::no_policy(name, &names)),
         };
-        let default = raw.default_policy.as_deref().map(&index_of).transpose();
-        let default = default.map_err(|error| error.under("default_policy"))?;
-        let rules = Rules::new(raw.routes, &index_of).map_err(|error| error.under("routes"))?;
+        if let Some(name) = &raw.default_policy {
+            self.default = Some(index_of(name).map_err(|error| error.under("default_policy"))?);
+        }
+        self.rules = Rules::new(&mut raw.routes, &index_of).map_err(|error| error.under("routes"))?;
         raw::check_overridable(&raw.overridable, P::OVERRIDABLE).map_err(|error| error.under("overridable"))?;
         if raw.per_route == Switch::Off && !raw.overridable.is_empty() {
             return Err(
                 ConfigError::new("has no effect with `per_route: off`; remove one of the two").under("overridable")
             );
         }
-        let policies = Self {
-            named,
-            written,
-            default,
-            require: raw.require_policy,
-            per_route: raw.per_route,
-            record: raw.record,
-            rules,
-            overridable: raw.overridable,
-            namespace: format!("portcullis.{}", P::FILTER),
-            cache: Cache::default(),
-        };
-        Ok((policies, settings))
+        self.overridable = std::mem::take(&mut raw.overridable);
+        Ok(())
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Named<P>> {
@@ -261,8 +269,8 @@ impl<P: Policy> Policies<P> {
             Some(name) => match self.named.iter().find(|named| *named.name == **name) {
                 Some(named) => Choice::Policy(Rc::clone(named), None),
                 None => {
-                    let hint = meant(name, self.named.iter().map(|named| &*named.name));
-                    let error = ConfigError::new(format!("no policy is called `{name}`{hint}")).under("policy");
+                    let names: Vec<&str> = self.named.iter().map(|named| &*named.name).collect();
+                    let error = raw::no_policy(name, &names).under("policy");
                     let choice = self.or_default(Some(reason::POLICY_UNKNOWN));
                     return self.remember(bytes, choice, Some(error));
                 }

@@ -50,6 +50,10 @@ pub(super) fn check_name(name: &str) -> Result<(), ConfigError> {
     }
 }
 
+pub(super) fn no_policy(name: &str, known: &[&str]) -> ConfigError {
+    ConfigError::new(format!("no policy is called `{name}`{}", meant(name, known.iter().copied())))
+}
+
 pub(super) fn check_overridable(listed: &[String], possible: &[&str]) -> Result<(), ConfigError> {
     for (index, field) in listed.iter().enumerate() {
         if !possible.contains(&field.as_str()) {

@@ -36,7 +36,7 @@ fields! {
     }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rule {
     route_name: Option<String>,
     virtual_host_name: Option<String>,
@@ -47,7 +47,7 @@ struct Rule {
     policy: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rules(Vec<Rule>);
 
 /// Which rules a request's head satisfies, by position. Empty where no head was read.
@@ -66,12 +66,14 @@ impl Rule {
 
 impl Rules {
     pub(super) fn new(
-        raw: Vec<RawRule>,
+        raw: &mut [RawRule],
         index_of: &dyn Fn(&str) -> Result<usize, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let rules =
-            raw.into_iter().enumerate().map(|(index, raw)| rule(raw, index_of).map_err(|error| error.at(index)));
-        rules.collect::<Result<_, _>>().map(Self)
+        let mut rules = Vec::new();
+        for raw in raw {
+            rules.push(rule(raw, index_of).map_err(|error| error.at(rules.len()))?);
+        }
+        Ok(Self(rules))
     }
 
     pub(super) fn read_head(&self) -> bool {
@@ -123,24 +125,35 @@ impl Lazy {
     }
 }
 
-fn rule(raw: RawRule, index_of: &dyn Fn(&str) -> Result<usize, ConfigError>) -> Result<Rule, ConfigError> {
-    let RawMatch { route_name, virtual_host_name, host, method, path_template } = raw.r#match;
-    let path = path_template.as_deref().map(Template::new).transpose();
-    let path = path.map_err(|error| error.under("path_template").under("match"))?;
-    let host = host.map(|host| path::wanted_host(&host)).transpose();
-    let host = host.map_err(|error| error.under("host").under("match"))?;
+fn rule(raw: &mut RawRule, index_of: &dyn Fn(&str) -> Result<usize, ConfigError>) -> Result<Rule, ConfigError> {
     let policy = index_of(&raw.policy).map_err(|error| error.under("policy"))?;
-    for (field, text) in [("route_name", &route_name), ("virtual_host_name", &virtual_host_name), ("method", &method)] {
-        if text.as_ref().is_some_and(String::is_empty) {
-            return Err(ConfigError::new("is empty; leave it out to match any").under(field).under("match"));
-        }
-    }
-    if method.as_ref().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')) {
-        return Err(ConfigError::new("is no method: capital letters, as in `GET`").under("method").under("match"));
-    }
-    let rule = Rule { route_name, virtual_host_name, host, method, path, policy };
-    if !rule.reads_head() && rule.route_name.is_none() && rule.virtual_host_name.is_none() {
-        return Err(ConfigError::new("no condition, so it would match everything; use `default_policy`").under("match"));
-    }
+    let mut rule = Rule { policy, ..Rule::default() };
+    rule.read(&mut raw.r#match).map_err(|error| error.under("match"))?;
     Ok(rule)
+}
+
+impl Rule {
+    fn read(&mut self, raw: &mut RawMatch) -> Result<(), ConfigError> {
+        if let Some(text) = &raw.path_template {
+            self.path = Some(Template::new(text).map_err(|error| error.under("path_template"))?);
+        }
+        if let Some(text) = &raw.host {
+            self.host = Some(path::wanted_host(text).map_err(|error| error.under("host"))?);
+        }
+        let texts =
+            [("route_name", &raw.route_name), ("virtual_host_name", &raw.virtual_host_name), ("method", &raw.method)];
+        if let Some((field, _)) = texts.iter().find(|(_, text)| text.as_ref().is_some_and(String::is_empty)) {
+            return Err(ConfigError::new("is empty; leave it out to match any").under(field));
+        }
+        let is_method = |text: &String| text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        if !raw.method.as_ref().is_none_or(is_method) {
+            return Err(ConfigError::new("is no method: capital letters, as in `GET`").under("method"));
+        }
+        (self.route_name, self.virtual_host_name) = (raw.route_name.take(), raw.virtual_host_name.take());
+        self.method = raw.method.take();
+        if !self.reads_head() && self.route_name.is_none() && self.virtual_host_name.is_none() {
+            return Err(ConfigError::new("no condition, so it would match everything; use `default_policy`"));
+        }
+        Ok(())
+    }
 }

@@ -3,9 +3,10 @@
 use portcullis_kit::{
     config::ConfigError,
     fields,
+    head::lower,
     mode::Mode,
     policies::path::{self, Template},
-    refusal::{RawRefusal, Refusal},
+    refusal::RawRefusal,
     words,
 };
 
@@ -227,36 +228,46 @@ const MOST_COST: u32 = 1_000_000;
 impl TryFrom<RawRateLimit> for RateLimit {
     type Error = ConfigError;
 
-    fn try_from(raw: RawRateLimit) -> Result<Self, ConfigError> {
-        if raw.limits.is_empty() && raw.mode != Mode::Off || raw.limits.len() > MOST_LIMITS {
-            return Err(ConfigError::new("a policy has 1 to 16 limits; one without has `mode: off`").under("limits"));
-        }
-        for (index, limit) in raw.limits.iter().enumerate() {
-            if raw.limits.iter().take(index).any(|earlier| earlier.name == limit.name) {
-                let error = ConfigError::new(format!("another limit is called `{}`", limit.name));
-                return Err(error.under("name").at(index).under("limits"));
-            }
-        }
-        let refusal = Refusal::try_from(raw.refusal.unwrap_or_default()).map_err(|error| error.under("refusal"))?;
-        let limits = each("limits", raw.limits, limit)?;
-        Ok(Self { mode: raw.mode, limits, announce: raw.announce, on_store_error: raw.on_store_error, refusal })
+    fn try_from(mut raw: RawRateLimit) -> Result<Self, ConfigError> {
+        policy(&mut raw)
     }
 }
 
-/// Reads every entry of a field.
+// What follows takes what is written by reference and leaves it in pieces to whoever owns it: with an owned value, each
+// error would bring code that drops the rest, half of all code here.
+
+fn policy(raw: &mut RawRateLimit) -> Result<RateLimit, ConfigError> {
+    if raw.limits.is_empty() && raw.mode != Mode::Off || raw.limits.len() > MOST_LIMITS {
+        return Err(ConfigError::new("a policy has 1 to 16 limits; one without has `mode: off`").under("limits"));
+    }
+    for (index, limit) in raw.limits.iter().enumerate() {
+        if raw.limits.iter().take(index).any(|earlier| earlier.name == limit.name) {
+            let error = ConfigError::new(format!("another limit is called `{}`", limit.name));
+            return Err(error.under("name").at(index).under("limits"));
+        }
+    }
+    let mut limits = Vec::new();
+    each("limits", &mut raw.limits, &mut limits, limit)?;
+    let refusal = raw.refusal.take().unwrap_or_default().try_into();
+    let refusal = refusal.map_err(|error: ConfigError| error.under("refusal"))?;
+    Ok(RateLimit { mode: raw.mode, limits, announce: raw.announce, on_store_error: raw.on_store_error, refusal })
+}
+
+/// Reads every entry of a field into `list`.
+#[inline(never)]
 fn each<T, U>(
     field: &str,
     entries: impl IntoIterator<Item = T>,
+    list: &mut Vec<U>,
     mut read: impl FnMut(T) -> Result<U, ConfigError>,
-) -> Result<Vec<U>, ConfigError> {
-    let mut list = Vec::new();
+) -> Result<(), ConfigError> {
     for entry in entries {
         list.push(read(entry).map_err(|error| error.at(list.len()).under(field))?);
     }
-    Ok(list)
+    Ok(())
 }
 
-fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
+fn limit(raw: &mut RawLimit) -> Result<Limit, ConfigError> {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
     if !(1..=64).contains(&raw.name.len()) || !raw.name.bytes().all(plain) {
         let why = "a limit's name is 1 to 64 lower-case letters, digits, `-` and `_`";
@@ -264,11 +275,11 @@ fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
     }
     let measure = measure(raw.rate, raw.burst, raw.in_flight, raw.algorithm)?;
     let mut limit = Limit {
-        identity: identity(&raw, &measure),
-        name: raw.name,
+        identity: identity(raw, &measure),
+        name: std::mem::take(&mut raw.name),
         mode: raw.mode,
         measure,
-        key: raw.key,
+        key: std::mem::take(&mut raw.key),
         missing: raw.when_missing,
         repeated: raw.when_repeated,
         full: raw.when_full,
@@ -279,16 +290,23 @@ fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
         counted: Counted::All,
         block_for: raw.block_for.map_or(0, |Span(span)| span),
     };
+    check(raw, &mut limit)?;
+    Ok(limit)
+}
+
+/// Reads into the limit what can be wrong.
+fn check(raw: &RawLimit, limit: &mut Limit) -> Result<(), ConfigError> {
+    let measure = limit.measure;
     if let Some(raw) = &raw.r#match {
         limit.when = Some(conditions(raw, false).map_err(|error| error.under("match"))?);
     }
-    limit.exempt = each("exempt", &raw.exempt, |raw| conditions(raw, true))?;
+    each("exempt", &raw.exempt, &mut limit.exempt, |raw| conditions(raw, true))?;
     if raw.overrides.len() > MOST_OVERRIDES {
         return Err(ConfigError::new("more than 256").under("overrides"));
     }
     let in_flight = raw.in_flight.is_some();
     let known = |known| known_key(known, &limit.key, raw.algorithm, in_flight);
-    limit.overrides = each("overrides", &raw.overrides, known)?;
+    each("overrides", &raw.overrides, &mut limit.overrides, known)?;
     limit.counted = counted(&raw.count_status, &raw.refund_status)?;
     if let Some(raw) = &raw.cost {
         limit.cost = cost(raw).map_err(|error| error.under("cost"))?;
@@ -310,7 +328,7 @@ fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
     {
         return Err(ConfigError::new("is more than a whole burst, so nothing would ever pass").under("cost"));
     }
-    Ok(limit)
+    Ok(())
 }
 
 /// What makes it the same limit in another configuration, beside the policy's name.
@@ -374,6 +392,12 @@ fn known_key(raw: &RawOverride, key: &[Part], algorithm: Algorithm, in_flight: b
 }
 
 fn conditions(raw: &RawConditions, is_exemption: bool) -> Result<Conditions, ConfigError> {
+    let mut conditions = Conditions::default();
+    read_conditions(raw, is_exemption, &mut conditions)?;
+    Ok(conditions)
+}
+
+fn read_conditions(raw: &RawConditions, is_exemption: bool, conditions: &mut Conditions) -> Result<(), ConfigError> {
     let method = |method: &String| {
         let is_one = !method.is_empty() && method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
         let error = || ConfigError::new("is no method: capital letters, as in `GET`");
@@ -385,19 +409,17 @@ fn conditions(raw: &RawConditions, is_exemption: bool) -> Result<Conditions, Con
                        `stripped_from_clients: true`";
             return Err(ConfigError::new(why));
         }
-        Ok(HeaderIs { name: header.name.to_ascii_lowercase(), exact: header.exact.clone() })
+        Ok(HeaderIs { name: lower(&header.name), exact: header.exact.clone() })
     };
-    let conditions = Conditions {
-        methods: each("method", &raw.method, method)?,
-        paths: each("path_template", &raw.path_template, |text| Template::new(text))?,
-        hosts: each("host", &raw.host, |text| path::wanted_host(text))?,
-        headers: each("header", &raw.header, header)?,
-        networks: each("remote_address", &raw.remote_address, |text| Cidr::new(text))?,
-    };
+    each("method", &raw.method, &mut conditions.methods, method)?;
+    each("path_template", &raw.path_template, &mut conditions.paths, |text| Template::new(text))?;
+    each("host", &raw.host, &mut conditions.hosts, |text| path::wanted_host(text))?;
+    each("header", &raw.header, &mut conditions.headers, header)?;
+    each("remote_address", &raw.remote_address, &mut conditions.networks, |text| Cidr::new(text))?;
     if !conditions.reads_head() && conditions.networks.is_empty() {
         return Err(ConfigError::new("no condition, so it would match everything; leave it out"));
     }
-    Ok(conditions)
+    Ok(())
 }
 
 fn cost(raw: &RawCost) -> Result<Cost, ConfigError> {
@@ -412,7 +434,7 @@ fn cost(raw: &RawCost) -> Result<Cost, ConfigError> {
         (Some(_), None, None) => {
             return Err(ConfigError::new("is 1 to 1 000 000, and has no `most`").under("fixed"));
         }
-        (None, Some(name), None) if !name.is_empty() => Cost::Header { name: name.to_ascii_lowercase(), most },
+        (None, Some(name), None) if !name.is_empty() => Cost::Header { name: lower(name), most },
         (None, None, Some(bytes)) if bytes > 0 => Cost::ContentLength { bytes, most },
         _ => return Err(ConfigError::new("give it one of `fixed`, `header`, `content_length_per`")),
     };
@@ -423,10 +445,17 @@ fn cost(raw: &RawCost) -> Result<Cost, ConfigError> {
 }
 
 fn counted(only: &[String], all_but: &[String]) -> Result<Counted, ConfigError> {
+    let mut list = Vec::new();
     match (only, all_but) {
         ([], []) => Ok(Counted::All),
-        (only, []) => Ok(Counted::Only(each("count_status", only, statuses)?)),
-        ([], all_but) => Ok(Counted::AllBut(each("refund_status", all_but, statuses)?)),
+        (only, []) => {
+            each("count_status", only, &mut list, statuses)?;
+            Ok(Counted::Only(list))
+        }
+        ([], all_but) => {
+            each("refund_status", all_but, &mut list, statuses)?;
+            Ok(Counted::AllBut(list))
+        }
         _ => Err(ConfigError::new("`count_status` gives all others back already; take one of the two")
             .under("refund_status")),
     }
