@@ -68,8 +68,11 @@ impl Headers {
 
     /// A response's status; `None` where it isn't a number.
     pub fn status(&self) -> Option<u16> {
-        let status = self.all(b":status").next()?;
-        std::str::from_utf8(status).ok()?.parse().ok()
+        let digits = self.all(b":status").next().filter(|digits| !digits.is_empty())?;
+        digits.iter().try_fold(0u16, |number, digit| {
+            let digit = char::from(*digit).to_digit(10).and_then(|digit| u16::try_from(digit).ok())?;
+            number.checked_mul(10)?.checked_add(digit)
+        })
     }
 
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {

@@ -51,18 +51,21 @@ impl fmt::Display for Rate {
     }
 }
 
+/// What a time is counted in, with its seconds.
+const UNITS: [(&[&str], u64); 4] = [
+    (&["s", "sec", "second", "seconds"], 1),
+    (&["m", "min", "minute", "minutes"], 60),
+    (&["h", "hour", "hours"], 3600),
+    (&["d", "day", "days"], 86_400),
+];
+
 /// `15min`, `15 min`, `hour`, `2 hours`: a whole number of seconds, in nanoseconds.
 pub fn duration(text: &str) -> Option<u64> {
     let end = text.bytes().position(|byte| !byte.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(end)?;
     let number = if number.is_empty() { 1 } else { digits(number)? };
-    let seconds = match unit.trim_ascii_start() {
-        "s" | "sec" | "second" | "seconds" => 1,
-        "m" | "min" | "minute" | "minutes" => 60,
-        "h" | "hour" | "hours" => 3600,
-        "d" | "day" | "days" => 86_400,
-        _ => return None,
-    };
+    let unit = unit.trim_ascii_start();
+    let (_, seconds) = UNITS.iter().find(|(names, _)| names.contains(&unit))?;
     u64::from(number).checked_mul(seconds * SECOND)
 }
 

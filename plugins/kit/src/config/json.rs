@@ -100,6 +100,7 @@ impl Reader<'_> {
     }
 
     /// Whether another entry follows: behind the opening bracket or a comma, and not behind the closing bracket.
+    #[inline(never)]
     fn goes_on(&mut self, is_first: bool, end: u8) -> Result<bool, ConfigError> {
         if is_first {
             self.at += 1;

@@ -12,11 +12,11 @@ pub fn meant<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> String
 /// most a third of its length, and one at least.
 #[inline(never)]
 fn nearest<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&'a str> {
-    let limit = (name.chars().count() / 3).max(1);
+    let limit = (name.len() / 3).max(1);
     let mut best = None;
     let mut fewest = limit + 1;
     for candidate in known {
-        let edits = edits(name, candidate);
+        let edits = edits(name.as_bytes(), candidate.as_bytes());
         if edits < fewest {
             (best, fewest) = (Some(candidate), edits);
         }
@@ -24,15 +24,16 @@ fn nearest<'a>(name: &str, known: &mut dyn Iterator<Item = &'a str>) -> Option<&
     best
 }
 
-/// Levenshtein's distance without regard to case, one row at a time.
-fn edits(from: &str, to: &str) -> usize {
-    let mut row: Vec<usize> = (0..=to.chars().count()).collect();
-    for (line, a) in from.chars().enumerate() {
+/// Levenshtein's distance of bytes, without regard to case, one row at a time.
+fn edits(from: &[u8], to: &[u8]) -> usize {
+    let mut row = Vec::new();
+    row.extend(0..=to.len());
+    for (line, a) in from.iter().enumerate() {
         let mut diagonal = line;
         let mut left = line + 1;
-        for (cell, b) in row.iter_mut().skip(1).zip(to.chars()) {
+        for (cell, b) in row.iter_mut().skip(1).zip(to) {
             let above = *cell;
-            left = (above + 1).min(left + 1).min(diagonal + usize::from(!a.eq_ignore_ascii_case(&b)));
+            left = (above + 1).min(left + 1).min(diagonal + usize::from(!a.eq_ignore_ascii_case(b)));
             diagonal = above;
             *cell = left;
         }
@@ -64,7 +65,7 @@ mod tests {
     #[test]
     fn distances_are_those_of_levenshtein() {
         for (a, b, distance) in [("kitten", "sitting", 3), ("", "abc", 3), ("abc", "", 3), ("same", "same", 0)] {
-            assert_eq!(edits(a, b), distance, "{a} {b}");
+            assert_eq!(edits(a.as_bytes(), b.as_bytes()), distance, "{a} {b}");
         }
     }
 }

@@ -85,11 +85,12 @@ fn value(bytes: &[u8], depth: usize) -> Option<Value> {
 }
 
 fn list(bytes: &[u8], depth: usize) -> Option<Value> {
-    let entries = fields(bytes).map(|field| match field? {
-        (1, Payload::Bytes(entry)) => value(entry, depth),
-        _ => None,
-    });
-    entries.collect::<Option<_>>().map(Value::List)
+    let mut entries = Vec::new();
+    for field in fields(bytes) {
+        let (1, Payload::Bytes(entry)) = field? else { return None };
+        entries.push(value(entry, depth)?);
+    }
+    Some(Value::List(entries))
 }
 
 enum Payload<'a> {

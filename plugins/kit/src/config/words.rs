@@ -54,12 +54,15 @@ macro_rules! words {
 #[doc(hidden)]
 pub fn read_word(value: &Value, words: &[&'static str]) -> Result<usize, ConfigError> {
     let word = match value {
-        Value::Text(text) => text.as_str(),
-        Value::Bool(true) if words.contains(&"on") => "on",
-        Value::Bool(false) if words.contains(&"off") => "off",
-        other => return Err(other.unlike(&format!("one of {}", words.join(", ")))),
+        Value::Text(text) => Some(text.as_str()),
+        Value::Bool(flag) => Some(if *flag { "on" } else { "off" }),
+        _ => None,
     };
-    words.iter().position(|known| *known == word).ok_or_else(|| ConfigError::unknown_word(word, words))
+    let place = word.and_then(|word| words.iter().position(|known| *known == word));
+    place.ok_or_else(|| match value {
+        Value::Text(text) => ConfigError::unknown_word(text, words),
+        other => other.unlike(&format!("one of {}", words.join(", "))),
+    })
 }
 
 /// Never needed: a position is that of a word.

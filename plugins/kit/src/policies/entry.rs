@@ -37,8 +37,9 @@ impl Entry {
         Ok(entry)
     }
 
-    /// The policy as written, with this entry's fields in place of its own.
-    pub(super) fn applied_to(self, written: Value) -> Result<Value, ConfigError> {
+    /// The policy at `index` as written, with this entry's fields in place of its own.
+    pub(super) fn applied_to(self, written: &[(String, Value)], index: usize) -> Result<Value, ConfigError> {
+        let written = written.get(index).map_or(Value::Null, |(_, written)| written.clone());
         let mut fields = written.into_fields()?;
         for (name, value) in self.fields {
             match fields.iter_mut().find(|(known, _)| *known == name) {

@@ -14,12 +14,13 @@
 mod cache;
 mod entry;
 pub mod path;
+mod plan;
 mod raw;
 mod routes;
 
 use std::rc::Rc;
 
-use self::{cache::Cache, entry::Entry, routes::Rules};
+use self::{cache::Cache, entry::Entry, plan::Plan};
 pub use self::{
     raw::{RawPolicies, Switch},
     routes::{HeadMatches, RawMatch, RawRule},
@@ -110,14 +111,7 @@ impl<P> Choice<P> {
 #[derive(Debug)]
 pub struct Policies<P> {
     named: Vec<Rc<Named<P>>>,
-    /// The policies as they were written, for metadata to change.
-    written: Vec<Value>,
-    default: Option<usize>,
-    require: bool,
-    per_route: Switch,
-    record: Switch,
-    rules: Rules,
-    overridable: Vec<String>,
+    plan: Plan,
     namespace: String,
     cache: Cache<P>,
 }
@@ -126,58 +120,16 @@ impl<P: Policy> Policies<P> {
     /// # Errors
     /// The first thing wrong in the configuration, with its path.
     pub fn from_value(configuration: Value) -> Result<(Self, P::Settings), ConfigError> {
-        let is_setting = |(name, _): &(String, Value)| P::SETTINGS.contains(&name.as_str());
-        let (settings, rest) = configuration.into_fields()?.into_iter().partition(is_setting);
-        let settings = Value::Map(settings).typed()?;
-        let mut raw: RawPolicies<Value> = Value::Map(rest).typed()?;
-        let mut policies = Self::new(raw.require_policy, raw.per_route, raw.record);
-        policies.read(&mut raw)?;
-        Ok((policies, settings))
-    }
-
-    fn new(require: bool, per_route: Switch, record: Switch) -> Self {
-        Self {
-            named: Vec::new(),
-            written: Vec::new(),
-            default: None,
-            require,
-            per_route,
-            record,
-            rules: Rules::default(),
-            overridable: Vec::new(),
-            namespace: format!("portcullis.{}", P::FILTER),
-            cache: Cache::default(),
+        let plan = Plan::read(configuration, P::SETTINGS, P::OVERRIDABLE)?;
+        let mut named = Vec::new();
+        for (name, value) in &plan.written {
+            let policy = P::from_value(value).map_err(|error| error.under(name).under("policies"))?;
+            let (name, index) = (name.as_str().into(), named.len());
+            named.push(Rc::new(Named { name, index, policy, changed_by: Vec::new() }));
         }
-    }
-
-    fn read(&mut self, raw: &mut RawPolicies<Value>) -> Result<(), ConfigError> {
-        for (name, value) in std::mem::take(&mut raw.policies.0) {
-            let policy = raw::check_name(&name).and_then(|()| P::from_value(&value));
-            let policy = policy.map_err(|error| error.under(&name).under("policies"))?;
-            let index = self.named.len();
-            self.named.push(Rc::new(Named { name: name.into(), index, policy, changed_by: Vec::new() }));
-            self.written.push(value);
-        }
-        if self.named.is_empty() {
-            return Err(ConfigError::new("no policies: name at least one").under("policies"));
-        }
-        let names: Vec<&str> = self.named.iter().map(|named| &*named.name).collect();
-        let index_of = |name: &str| match names.iter().position(|known| *known == name) {
-            Some(index) => Ok(index),
-            None => Err(raw::no_policy(name, &names)),
-        };
-        if let Some(name) = &raw.default_policy {
-            self.default = Some(index_of(name).map_err(|error| error.under("default_policy"))?);
-        }
-        self.rules = Rules::new(&mut raw.routes, &index_of).map_err(|error| error.under("routes"))?;
-        raw::check_overridable(&raw.overridable, P::OVERRIDABLE).map_err(|error| error.under("overridable"))?;
-        if raw.per_route == Switch::Off && !raw.overridable.is_empty() {
-            return Err(
-                ConfigError::new("has no effect with `per_route: off`; remove one of the two").under("overridable")
-            );
-        }
-        self.overridable = std::mem::take(&mut raw.overridable);
-        Ok(())
+        let settings = plan.settings.typed()?;
+        let namespace = format!("portcullis.{}", P::FILTER);
+        Ok((Self { named, plan, namespace, cache: Cache::default() }, settings))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Named<P>> {
@@ -186,32 +138,32 @@ impl<P: Policy> Policies<P> {
 
     /// Whether metadata may change the mode of a policy.
     pub fn mode_is_overridable(&self) -> bool {
-        self.overridable.iter().any(|field| field == "mode")
+        self.plan.overridable.iter().any(|field| field == "mode")
     }
 
     /// Whether `routes` match on the request's head, so that it must be read.
     pub fn reads_head(&self) -> bool {
-        self.rules.read_head()
+        self.plan.rules.read_head()
     }
 
     /// Whether decisions leave a record for the access log.
     pub fn leave_records(&self) -> bool {
-        self.record == Switch::On
+        self.plan.record == Switch::On
     }
 
     /// Whether nothing may reach the upstream before a policy is chosen.
     pub fn is_required(&self) -> bool {
-        self.require
+        self.plan.require
     }
 
     /// What `routes` make of a request's head; to be kept until the choice is confirmed.
     pub fn match_head(&self, head: &RequestHead) -> HeadMatches {
-        self.rules.match_head(head)
+        self.plan.rules.match_head(head)
     }
 
     /// Chooses. The second value is a line for the proxy's log where metadata can't be followed.
     pub fn choose(&mut self, host: &mut impl Host, heads: &HeadMatches) -> (Choice<P>, Option<String>) {
-        if self.per_route == Switch::On {
+        if self.plan.per_route == Switch::On {
             for property in [RouteProperty::RouteMetadata, RouteProperty::VirtualHostMetadata] {
                 let metadata = host.route(property);
                 match protobuf::namespace(&metadata, &self.namespace) {
@@ -231,7 +183,7 @@ impl<P: Policy> Policies<P> {
     }
 
     fn without_metadata(&self, host: &mut impl Host, heads: &HeadMatches) -> Choice<P> {
-        match self.rules.choose(host, heads) {
+        match self.plan.rules.choose(host, heads) {
             Ok(Some(index)) => self.at(index, None),
             Ok(None) => self.or_default(None),
             // The client wrote it so; a default would let it choose its policy.
@@ -248,11 +200,11 @@ impl<P: Policy> Policies<P> {
 
     /// `default_policy`, where nobody chose (`wrong` is `None`) or what chose can't be followed.
     fn or_default(&self, wrong: Option<Reason>) -> Choice<P> {
-        match (wrong, self.default) {
-            (Some(reason), _) if self.require => Choice::Refused(reason),
+        match (wrong, self.plan.default) {
+            (Some(reason), _) if self.plan.require => Choice::Refused(reason),
             (note, Some(index)) => self.at(index, note),
             (Some(reason), None) => Choice::Refused(reason),
-            (None, None) if self.require => Choice::Refused(reason::POLICY_REQUIRED),
+            (None, None) if self.plan.require => Choice::Refused(reason::POLICY_REQUIRED),
             (None, None) => Choice::Nobody,
         }
     }
@@ -261,7 +213,7 @@ impl<P: Policy> Policies<P> {
         if let Some(choice) = self.cache.get(bytes) {
             return (choice, None);
         }
-        let entry = match Entry::read(bytes, &self.overridable, P::OVERRIDABLE) {
+        let entry = match Entry::read(bytes, &self.plan.overridable, P::OVERRIDABLE) {
             Ok(entry) => entry,
             Err(error) => return self.remember(bytes, Choice::Refused(reason::OVERRIDE_INVALID), Some(error)),
         };
@@ -269,8 +221,7 @@ impl<P: Policy> Policies<P> {
             Some(name) => match self.named.iter().find(|named| *named.name == **name) {
                 Some(named) => Choice::Policy(Rc::clone(named), None),
                 None => {
-                    let names: Vec<&str> = self.named.iter().map(|named| &*named.name).collect();
-                    let error = raw::no_policy(name, &names).under("policy");
+                    let error = raw::no_policy(name, &self.plan.written).under("policy");
                     let choice = self.or_default(Some(reason::POLICY_UNKNOWN));
                     return self.remember(bytes, choice, Some(error));
                 }
@@ -292,8 +243,7 @@ impl<P: Policy> Policies<P> {
         if entry.fields.is_empty() {
             return (base, None);
         }
-        let written = self.written.get(named.index).cloned().unwrap_or(Value::Null);
-        match entry.applied_to(written).and_then(|value| P::from_value(&value)) {
+        match entry.applied_to(&self.plan.written, named.index).and_then(|value| P::from_value(&value)) {
             Ok(policy) => {
                 let (name, index) = (Rc::clone(&named.name), named.index);
                 let changed = Named { name, index, policy, changed_by: bytes.to_vec() };

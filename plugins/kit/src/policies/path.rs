@@ -22,7 +22,11 @@ pub fn segments(path: &[u8]) -> Result<Vec<Vec<u8>>, Ambiguous> {
         return Ok(Vec::new());
     }
     let path = path.strip_suffix(b"/").unwrap_or(path);
-    path.split(|byte| *byte == b'/').map(segment).collect()
+    let mut segments = Vec::new();
+    for encoded in path.split(|byte| *byte == b'/') {
+        segments.push(segment(encoded)?);
+    }
+    Ok(segments)
 }
 
 fn segment(encoded: &[u8]) -> Result<Vec<u8>, Ambiguous> {
@@ -116,16 +120,17 @@ impl Template {
         if text.contains(['?', '#', '%', '{']) {
             return Err(wrong("has a `?`, `#`, `%` or `{`; write the decoded path alone, and `:name` for one segment"));
         }
-        let segments = segments(closed.as_bytes())
-            .map_err(|Ambiguous| wrong("isn't a plain path that begins with `/`"))?
-            .into_iter()
-            .map(|segment| match segment.as_slice() {
-                [b':', _, ..] => Ok(None),
-                literal if literal.contains(&b'*') => Err(wrong("has a `*` that isn't its whole last segment")),
-                _ => Ok(Some(segment)),
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { segments, open })
+        let segments =
+            segments(closed.as_bytes()).map_err(|Ambiguous| wrong("isn't a plain path that begins with `/`"))?;
+        let mut template = Self { segments: Vec::new(), open };
+        for segment in segments {
+            let is_name = matches!(segment.as_slice(), [b':', _, ..]);
+            if !is_name && segment.contains(&b'*') {
+                return Err(wrong("has a `*` that isn't its whole last segment"));
+            }
+            template.segments.push((!is_name).then_some(segment));
+        }
+        Ok(template)
     }
 
     /// The segments that the template leaves open; `None` where the path doesn't match.

@@ -2,7 +2,7 @@
 
 use super::routes::RawRule;
 use crate::{
-    config::{ConfigError, Entries, meant},
+    config::{ConfigError, Entries, Value, meant},
     fields,
     seen::NO_NAME,
     words,
@@ -50,8 +50,9 @@ pub(super) fn check_name(name: &str) -> Result<(), ConfigError> {
     }
 }
 
-pub(super) fn no_policy(name: &str, known: &[&str]) -> ConfigError {
-    ConfigError::new(format!("no policy is called `{name}`{}", meant(name, known.iter().copied())))
+pub(super) fn no_policy(name: &str, known: &[(String, Value)]) -> ConfigError {
+    let hint = meant(name, known.iter().map(|(known, _)| known.as_str()));
+    ConfigError::new(format!("no policy is called `{name}`{hint}"))
 }
 
 pub(super) fn check_overridable(listed: &[String], possible: &[&str]) -> Result<(), ConfigError> {
