@@ -120,14 +120,14 @@ impl<P: Policy> Policies<P> {
     /// # Errors
     /// The first thing wrong in the configuration, with its path.
     pub fn from_value(configuration: Value) -> Result<(Self, P::Settings), ConfigError> {
-        let plan = Plan::read(configuration, P::SETTINGS, P::OVERRIDABLE)?;
+        let (plan, settings) = Plan::read(configuration, P::SETTINGS, P::OVERRIDABLE)?;
         let mut named = Vec::new();
         for (name, value) in &plan.written {
             let policy = P::from_value(value).map_err(|error| error.under(name).under("policies"))?;
             let (name, index) = (name.as_str().into(), named.len());
             named.push(Rc::new(Named { name, index, policy, changed_by: Vec::new() }));
         }
-        let settings = plan.settings.typed()?;
+        let settings = settings.typed()?;
         let namespace = format!("portcullis.{}", P::FILTER);
         Ok((Self { named, plan, namespace, cache: Cache::default() }, settings))
     }

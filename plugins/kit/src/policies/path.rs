@@ -22,7 +22,7 @@ pub fn segments(path: &[u8]) -> Result<Vec<Vec<u8>>, Ambiguous> {
         return Ok(Vec::new());
     }
     let path = path.strip_suffix(b"/").unwrap_or(path);
-    let mut segments = Vec::new();
+    let mut segments = Vec::with_capacity(4);
     for encoded in path.split(|byte| *byte == b'/') {
         segments.push(segment(encoded)?);
     }
@@ -73,9 +73,19 @@ pub fn host(authority: &[u8]) -> Result<Vec<u8>, Ambiguous> {
     let port = authority.get(name.len()..).unwrap_or_default();
     let port_is_one = matches!(port, [] | [b':', ..]) && port.iter().skip(1).all(u8::is_ascii_digit);
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':');
-    let labels_are_whole = name.split(|byte| *byte == b'.').all(|label| !label.is_empty());
-    if !labels_are_whole || !port_is_one || !name.iter().all(plain) {
+    // No label is empty: no dot stands at the beginning, at the end, or behind another.
+    let mut before = b'.';
+    for byte in name {
+        let fits = match byte {
+            b'.' => before != b'.',
+            byte => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'[' | b']' | b':'),
+        };
+        if !fits {
+            return Err(Ambiguous);
+        }
+        before = *byte;
+    }
+    if before == b'.' || !port_is_one {
         return Err(Ambiguous);
     }
     Ok(name.to_ascii_lowercase())

@@ -11,7 +11,6 @@ use crate::config::{ConfigError, Value};
 pub(super) struct Plan {
     /// The policies as they were written, by name, for metadata to change.
     pub(super) written: Vec<(String, Value)>,
-    pub(super) settings: Value,
     /// Index of the policy.
     pub(super) default: Option<usize>,
     pub(super) require: bool,
@@ -22,15 +21,20 @@ pub(super) struct Plan {
 }
 
 impl Plan {
+    /// The plan, and the settings as they were written.
+    ///
     /// # Errors
     /// The first thing wrong beside the policies and the settings, with its path.
-    pub(super) fn read(configuration: Value, settings: &[&str], overridable: &[&str]) -> Result<Self, ConfigError> {
+    pub(super) fn read(
+        configuration: Value,
+        settings: &[&str],
+        overridable: &[&str],
+    ) -> Result<(Self, Value), ConfigError> {
         let is_setting = |(name, _): &(String, Value)| settings.contains(&name.as_str());
         let (settings, rest) = configuration.into_fields()?.into_iter().partition(is_setting);
         let raw: RawPolicies<Value> = Value::Map(rest).typed()?;
         let mut plan = Self {
             written: raw.policies.0,
-            settings: Value::Map(settings),
             default: None,
             require: raw.require_policy,
             per_route: raw.per_route,
@@ -58,6 +62,6 @@ impl Plan {
             let why = "has no effect with `per_route: off`; remove one of the two";
             return Err(ConfigError::new(why).under("overridable"));
         }
-        Ok(plan)
+        Ok((plan, Value::Map(settings)))
     }
 }

@@ -98,6 +98,9 @@ impl Rules {
     /// # Errors
     /// The request's head is ambiguous where rules ask for it: none of them may be taken, nor passed by.
     pub(super) fn choose(&self, host: &mut impl Host, heads: &HeadMatches) -> Result<Option<usize>, Reason> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
         if heads.ambiguous {
             return Err(reason::REQUEST_AMBIGUOUS);
         }
