@@ -2,7 +2,7 @@
 //!
 //! 1. Stricter than the RFC where it leaves a choice: a key stands once in an object, nesting has a bound, an escaped
 //!    surrogate has its partner, and a number has at most the digits that a double holds.
-//! 2. What it reads, it reads as `serde_json` does: a property of the tests. That is three times its size in a module.
+//! 2. What it reads, it reads as `serde_json` does: a property of the tests. In a module that is three times the size of this.
 
 use super::{
     error::ConfigError,

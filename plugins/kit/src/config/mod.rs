@@ -2,9 +2,11 @@
 //! serialised `google.protobuf.Struct`), value → raw types ([`FromValue`], unknown fields refused, the path
 //! kept), raw → configuration that cannot be wrong (`TryFrom`, in each filter).
 //!
-//! serde's derive isn't used: each struct brings a visitor for its fields' names, one for its fields and one for each
-//! option in it. The rate limiter's module was 318 KB with it and is JUSTNOW with [`fields!`](crate::fields), which adds
-//! a table and a few stores for each struct; one function reads them all.
+//! serde's derive isn't used: each struct would bring a visitor for the names of its fields, one for the fields, and
+//! one for each option among them, and each of these the code that drops what was read when an error comes. The rate
+//! limiter's module was 318 KB with it and 230 KB without, that of the security headers 148 and 107. With
+//! [`fields!`](crate::fields) a struct adds a table and a few stores, and one function reads them all.
+
 mod entries;
 mod error;
 mod fields;

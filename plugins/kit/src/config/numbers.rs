@@ -1,7 +1,7 @@
 //! Numbers that may be text, and text that may be a number.
 //!
 //! Written by hand, since the standard library's readers and writers of floating-point numbers are exact for every
-//! number there is, at some ten and twenty thousand bytes of module. A configuration holds whole numbers, and
+//! number there is, at six and twenty thousand bytes of module. A configuration holds whole numbers, and
 //! fractions like 1.5.
 
 /// Beyond it, a double doesn't hold every whole number: 2^53.
