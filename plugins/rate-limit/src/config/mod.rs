@@ -1,4 +1,4 @@
-//! A policy as it is written ([`raw`]), and as it is once it can't be wrong.
+//! A policy as it is written (`raw`), and as it is once it can't be wrong.
 
 mod raw;
 
