@@ -6,31 +6,26 @@
 //!
 //! Nothing of the request stands in an answer.
 
-use serde::Deserialize;
-
 use crate::{
     config::{ConfigError, Entries},
-    head::RequestHead,
+    fields,
+    head::{RequestHead, is_name, lower},
     verdict::Reply,
 };
 
-/// What a refused client is told, as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawRefusal {
-    /// 400 to 599. Default: the filter's own.
-    #[serde(default)]
-    pub status: Option<u16>,
-    /// Headers beside those of the filter: name to value.
-    #[serde(default)]
-    pub headers: Entries<String>,
-    /// The whole body, at most 16 KiB. Default: problem JSON (RFC 9457) or a line of text, by what the client accepts.
-    #[serde(default)]
-    pub body: Option<String>,
-    /// Of `body`. Default: `text/plain`.
-    #[serde(default)]
-    pub content_type: Option<String>,
+fields! {
+    /// What a refused client is told, as it is written.
+    #[derive(Clone, Debug, Default)]
+    pub struct RawRefusal {
+        /// 400 to 599. Default: the filter's own.
+        pub status: Option<u16> = default,
+        /// Headers beside those of the filter: name to value.
+        pub headers: Entries<String> = default,
+        /// The whole body, at most 16 KiB. Default: problem JSON (RFC 9457) or a line of text, by what the client accepts.
+        pub body: Option<String> = default,
+        /// Of `body`. Default: `text/plain`.
+        pub content_type: Option<String> = default,
+    }
 }
 
 /// What a refused client is told.
@@ -62,7 +57,15 @@ const LARGEST_BODY: usize = 16 * 1024;
 impl TryFrom<RawRefusal> for Refusal {
     type Error = ConfigError;
 
-    fn try_from(raw: RawRefusal) -> Result<Self, ConfigError> {
+    fn try_from(mut raw: RawRefusal) -> Result<Self, ConfigError> {
+        let mut refusal = Self::default();
+        refusal.read(&mut raw)?;
+        Ok(refusal)
+    }
+}
+
+impl Refusal {
+    fn read(&mut self, raw: &mut RawRefusal) -> Result<(), ConfigError> {
         if raw.status.is_some_and(|status| !(400..=599).contains(&status)) {
             return Err(ConfigError::new("is no status of a refusal: 400 to 599").under("status"));
         }
@@ -72,32 +75,34 @@ impl TryFrom<RawRefusal> for Refusal {
         if raw.content_type.is_some() && raw.body.is_none() {
             return Err(ConfigError::new("has no `body` to speak of").under("content_type"));
         }
-        let mut headers = Vec::new();
-        for (name, value) in raw.headers.0 {
-            let wrong = |why: &str| ConfigError::new(why).under(&name).under("headers");
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-            if name.is_empty() || !name.bytes().all(token) {
+        for (name, value) in &mut raw.headers.0 {
+            let wrong = |why: &'static str| ConfigError::new(why).under(name).under("headers");
+            if !is_name(name) {
                 return Err(wrong("is no header name (RFC 9110 section 5.1)"));
             }
-            let name_of_ours = ["content-length", "content-type", "transfer-encoding", "connection"];
-            if name_of_ours.iter().any(|ours| name.eq_ignore_ascii_case(ours)) {
+            let lower = lower(name);
+            if ["content-length", "content-type", "transfer-encoding", "connection"].contains(&lower.as_str()) {
                 return Err(wrong("is written by the proxy; for a type, use `content_type`"));
             }
-            if !is_value(&value) {
+            if !is_value(value) {
                 return Err(wrong("the value isn't one line of visible ASCII"));
             }
-            headers.push((name.to_ascii_lowercase().into_bytes(), value.into_bytes()));
+            self.headers.push((lower.into_bytes(), std::mem::take(value).into_bytes()));
         }
         if raw.content_type.as_ref().is_some_and(|value| !is_value(value)) {
             return Err(ConfigError::new("isn't one line of visible ASCII").under("content_type"));
         }
-        let content_type = raw.content_type.map(String::into_bytes);
-        Ok(Self { status: raw.status, headers, body: raw.body.map(String::into_bytes), content_type })
+        self.status = raw.status;
+        self.body = raw.body.take().map(String::into_bytes);
+        self.content_type = raw.content_type.take().map(String::into_bytes);
+        Ok(())
     }
 }
 
+#[inline(never)]
 fn is_value(value: &str) -> bool {
-    !value.is_empty() && value.trim() == value && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
+    let has_edges = !value.is_empty() && !value.starts_with(' ') && !value.ends_with(' ');
+    has_edges && value.bytes().all(|byte| (b' '..=b'~').contains(&byte))
 }
 
 impl Refusal {
@@ -154,7 +159,7 @@ mod tests {
     use crate::config;
 
     fn refusal(json: &str) -> Result<Refusal, String> {
-        let raw = config::read(json.as_bytes()).and_then(config::Value::into_typed::<RawRefusal>);
+        let raw = config::read(json.as_bytes()).and_then(|value| value.typed::<RawRefusal>());
         raw.and_then(Refusal::try_from).map_err(|error| error.to_string())
     }
 

@@ -7,12 +7,12 @@
 use std::net::IpAddr;
 
 use portcullis_kit::{
-    config::{ConfigError, Value},
-    head::RequestHead,
+    config::{ConfigError, FromValue, Value},
+    fields,
+    head::{RequestHead, lower},
     host::RouteProperty,
     policies::path::{self, Template},
 };
-use serde::Deserialize;
 
 use crate::pool::Partition;
 
@@ -281,134 +281,145 @@ fn decoded(text: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A part as it is written: a name alone, or an object with one field.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "Value")]
-pub struct RawPart(Value);
-
-impl From<Value> for RawPart {
-    fn from(value: Value) -> Self {
-        Self(value)
+fields! {
+    /// The fields of which a part has one.
+    #[derive(Debug, Default)]
+    struct RawFields {
+        /// The client that the proxy trusts (`use_remote_address`, `xff_num_trusted_hops`), cut to a network.
+        remote_address: Option<RawMask> = default,
+        /// A request header's name.
+        header: Option<String> = default,
+        /// A cookie's name; case counts.
+        cookie: Option<String> = default,
+        /// A query parameter's name; case counts.
+        query_parameter: Option<String> = default,
+        /// `/api/novel/:id`: the segments with a colon are the key.
+        path_template: Option<String> = default,
+        /// A value that an earlier filter left, such as a claim of a token that it verified.
+        dynamic_metadata: Option<RawMetadata> = default,
     }
 }
 
-/// The fields of which a part has one.
-#[derive(Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct RawFields {
-    /// The client that the proxy trusts (`use_remote_address`, `xff_num_trusted_hops`), cut to a network.
-    #[serde(default)]
-    remote_address: Option<RawMask>,
-    /// A request header's name.
-    #[serde(default)]
-    header: Option<String>,
-    /// A cookie's name; case counts.
-    #[serde(default)]
-    cookie: Option<String>,
-    /// A query parameter's name; case counts.
-    #[serde(default)]
-    query_parameter: Option<String>,
-    /// `/api/novel/:id`: the segments with a colon are the key.
-    #[serde(default)]
-    path_template: Option<String>,
-    /// A value that an earlier filter left, such as a claim of a token that it verified.
-    #[serde(default)]
-    dynamic_metadata: Option<RawMetadata>,
+fields! {
+    /// As in Envoy's `masked_remote_address`.
+    #[derive(Debug)]
+    struct RawMask {
+        /// Bits of an IPv4 address, 0 to 32. Default: 32.
+        v4_prefix_mask_len: u8 = default(ALL_OF_V4),
+        /// Bits of an IPv6 address, 0 to 128. Default: 64, what one household has.
+        v6_prefix_mask_len: u8 = default(NET_OF_V6),
+    }
 }
 
-/// As in Envoy's `masked_remote_address`.
-#[derive(Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct RawMask {
-    /// Bits of an IPv4 address, 0 to 32. Default: 32.
-    #[serde(default = "all_of_v4")]
-    v4_prefix_mask_len: u8,
-    /// Bits of an IPv6 address, 0 to 128. Default: 64, what one household has.
-    #[serde(default = "net_of_v6")]
-    v6_prefix_mask_len: u8,
+const ALL_OF_V4: u8 = 32;
+const NET_OF_V6: u8 = 64;
+
+fields! {
+    #[derive(Debug)]
+    struct RawMetadata {
+        /// The namespace, such as `envoy.filters.http.jwt_authn`.
+        filter: String,
+        /// The keys down to the value, such as `[payload, sub]`.
+        path: Vec<String>,
+    }
 }
 
-fn all_of_v4() -> u8 {
-    32
+/// A part is a name alone, or an object with one field.
+impl FromValue for Part {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        match value {
+            Value::Text(name) => Self::named(name),
+            value => Self::of_fields(value.typed()?),
+        }
+    }
 }
 
-fn net_of_v6() -> u8 {
-    64
-}
-
-#[derive(Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-struct RawMetadata {
-    /// The namespace, such as `envoy.filters.http.jwt_authn`.
-    filter: String,
-    /// The keys down to the value, such as `[payload, sub]`.
-    path: Vec<String>,
-}
-
-impl TryFrom<RawPart> for Part {
-    type Error = ConfigError;
-
-    fn try_from(raw: RawPart) -> Result<Self, ConfigError> {
-        if let Value::Text(name) = &raw.0 {
-            return match name.as_str() {
-                "remote_address" => Ok(Self::RemoteAddress { v4: all_of_v4(), v6: net_of_v6() }),
-                "path" => Ok(Self::Path),
-                "method" => Ok(Self::Method),
-                "host" => Ok(Self::Host),
-                "route_name" => Ok(Self::RouteName),
-                "virtual_host_name" => Ok(Self::VirtualHostName),
-                other => Err(ConfigError::new(format!(
+impl Part {
+    fn named(name: &str) -> Result<Self, ConfigError> {
+        Ok(match name {
+            "remote_address" => Self::RemoteAddress { v4: ALL_OF_V4, v6: NET_OF_V6 },
+            "path" => Self::Path,
+            "method" => Self::Method,
+            "host" => Self::Host,
+            "route_name" => Self::RouteName,
+            "virtual_host_name" => Self::VirtualHostName,
+            other => {
+                return Err(ConfigError::new(format!(
                     "`{other}` is no part of a key; write remote_address, path, method, host, route_name, \
                      virtual_host_name, or an object such as {{header: x-api-key}}"
-                ))),
-            };
+                )));
+            }
+        })
+    }
+
+    fn of_fields(fields: RawFields) -> Result<Self, ConfigError> {
+        let RawFields { remote_address, header, cookie, query_parameter, path_template, dynamic_metadata } = fields;
+        let texts = [("header", header), ("cookie", cookie), ("query_parameter", query_parameter)];
+        let texts = texts.into_iter().filter_map(|(field, text)| Some((field, text?)));
+        let mut part = None;
+        let mut count = 0;
+        for (field, name) in texts {
+            if name.is_empty() {
+                return Err(ConfigError::new("is empty").under(field));
+            }
+            count += 1;
+            part = Some(match field {
+                "header" => Self::Header(lower(&name)),
+                "cookie" => Self::Cookie(name),
+                _ => Self::QueryParameter(name),
+            });
         }
-        let fields: RawFields = raw.0.into_typed()?;
-        let named = |name: String, field: &str| {
-            if name.is_empty() { Err(ConfigError::new("is empty").under(field)) } else { Ok(name) }
-        };
-        let mut parts = Vec::new();
-        if let Some(mask) = fields.remote_address {
+        if let Some(mask) = remote_address {
             if mask.v4_prefix_mask_len > 32 || mask.v6_prefix_mask_len > 128 {
                 return Err(ConfigError::new("has more bits than an address").under("remote_address"));
             }
-            parts.push(Self::RemoteAddress { v4: mask.v4_prefix_mask_len, v6: mask.v6_prefix_mask_len });
+            count += 1;
+            part = Some(Self::RemoteAddress { v4: mask.v4_prefix_mask_len, v6: mask.v6_prefix_mask_len });
         }
-        if let Some(name) = fields.header {
-            parts.push(Self::Header(named(name, "header")?.to_ascii_lowercase()));
+        if let Some(template) = path_template {
+            count += 1;
+            part = Some(Self::PathTemplate(Template::new(&template).map_err(|error| error.under("path_template"))?));
         }
-        if let Some(name) = fields.cookie {
-            parts.push(Self::Cookie(named(name, "cookie")?));
-        }
-        if let Some(name) = fields.query_parameter {
-            parts.push(Self::QueryParameter(named(name, "query_parameter")?));
-        }
-        if let Some(template) = fields.path_template {
-            parts.push(Self::PathTemplate(Template::new(&template).map_err(|error| error.under("path_template"))?));
-        }
-        if let Some(RawMetadata { filter, path }) = fields.dynamic_metadata {
-            let namespace = named(filter, "filter").map_err(|error| error.under("dynamic_metadata"))?;
+        if let Some(RawMetadata { filter, path }) = dynamic_metadata {
+            if filter.is_empty() {
+                return Err(ConfigError::new("is empty").under("dynamic_metadata.filter"));
+            }
             if path.is_empty() {
                 return Err(
                     ConfigError::new("is empty; name the keys down to the value").under("dynamic_metadata.path")
                 );
             }
-            parts.push(Self::DynamicMetadata { namespace, path });
+            count += 1;
+            part = Some(Self::DynamicMetadata { namespace: filter, path });
         }
-        match <[Self; 1]>::try_from(parts) {
-            Ok([part]) => Ok(part),
-            Err(_) => {
-                Err(ConfigError::new("is one part: give the object exactly one field, and write several as a list"))
+        part.filter(|_| count == 1).ok_or_else(|| {
+            ConfigError::new("is one part: give the object exactly one field, and write several as a list")
+        })
+    }
+
+    /// Writes bytes that no other part writes.
+    pub fn write_identity(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        match self {
+            Self::RemoteAddress { v4, v6 } => out.extend([*v4, *v6]),
+            Self::Header(name) | Self::Cookie(name) | Self::QueryParameter(name) => out.extend(name.as_bytes()),
+            Self::PathTemplate(template) => template.write(out),
+            Self::Path | Self::Method | Self::Host | Self::RouteName | Self::VirtualHostName => {}
+            Self::DynamicMetadata { namespace, path } => {
+                for text in std::iter::once(namespace).chain(path) {
+                    out.extend(length(text.len()));
+                    out.extend(text.as_bytes());
+                }
             }
         }
+        let written = length(out.len() - start);
+        out.extend(written);
+        out.push(self.letter());
     }
 }
 
 #[cfg(not(target_family = "wasm"))]
-impl schemars::JsonSchema for RawPart {
+impl schemars::JsonSchema for Part {
     fn schema_name() -> std::borrow::Cow<'static, str> {
         "Part".into()
     }
@@ -460,6 +471,36 @@ mod tests {
     fn head(path: &str, headers: &[(&str, &str)]) -> RequestHead {
         let headers = headers.iter().map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
         RequestHead { path: path.into(), headers: headers.collect(), ..RequestHead::default() }
+    }
+
+    #[test]
+    fn every_part_has_an_identity_of_its_own() {
+        let identity = |json: &str| {
+            let value = portcullis_kit::config::read(json.as_bytes()).unwrap();
+            let mut bytes = Vec::new();
+            value.typed::<Vec<Part>>().unwrap().iter().for_each(|part| part.write_identity(&mut bytes));
+            bytes
+        };
+        let keys = [
+            r#"["remote_address"]"#,
+            r#"[{"remote_address": {"v4_prefix_mask_len": 24}}]"#,
+            r#"[{"header": "a"}]"#,
+            r#"[{"header": "a"}, {"header": "b"}]"#,
+            r#"[{"header": "ab"}]"#,
+            r#"[{"cookie": "a"}]"#,
+            r#"[{"path_template": "/a/:id"}]"#,
+            r#"[{"path_template": "/a/:id/*"}]"#,
+            r#"[{"path_template": "/:a/id"}]"#,
+            r#"[{"dynamic_metadata": {"filter": "a", "path": ["b", "c"]}}]"#,
+            r#"[{"dynamic_metadata": {"filter": "a", "path": ["bc"]}}]"#,
+            r#"["path", "method"]"#,
+            r#"["method", "path"]"#,
+        ];
+        for (index, one) in keys.iter().enumerate() {
+            for (other_index, other) in keys.iter().enumerate() {
+                assert_eq!(identity(one) == identity(other), index == other_index, "{one} {other}");
+            }
+        }
     }
 
     #[test]

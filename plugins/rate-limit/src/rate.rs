@@ -2,8 +2,7 @@
 
 use std::fmt;
 
-use portcullis_kit::config::ConfigError;
-use serde::{Deserialize, Deserializer};
+use portcullis_kit::config::{ConfigError, FromValue, Value};
 
 /// Nanoseconds of a second.
 pub const SECOND: u64 = 1_000_000_000;
@@ -28,14 +27,17 @@ impl Rate {
                 "`{text}` is no rate; write `100/min`, `10/15min` or `500 per hour` (units: s, min, h, d), or `0` for never"
             ))
         };
-        let text_of_rate = text.trim();
+        let text_of_rate = text.trim_ascii();
         if text_of_rate == "0" {
             return Ok(Self { requests: 0, per: SECOND });
         }
-        let (requests, per) =
-            text_of_rate.split_once('/').or_else(|| text_of_rate.split_once(" per ")).ok_or_else(wrong)?;
-        let requests = digits(requests.trim()).ok_or_else(wrong)?;
-        let per = duration(per.trim()).ok_or_else(wrong)?;
+        let digits_end = text_of_rate.bytes().position(|byte| !byte.is_ascii_digit()).ok_or_else(wrong)?;
+        let (requests, rest) = text_of_rate.split_at_checked(digits_end).ok_or_else(wrong)?;
+        let per = rest.trim_ascii_start();
+        let is_word = per.len() < rest.len();
+        let per = per.strip_prefix('/').or_else(|| per.strip_prefix("per ").filter(|_| is_word)).ok_or_else(wrong)?;
+        let requests = digits(requests).ok_or_else(wrong)?;
+        let per = duration(per.trim_ascii_start()).ok_or_else(wrong)?;
         if !(SECOND..=86_400 * SECOND).contains(&per) {
             return Err(ConfigError::new(format!("`{text}` is per less than a second or more than a day")));
         }
@@ -49,18 +51,21 @@ impl fmt::Display for Rate {
     }
 }
 
+/// What a time is counted in, with its seconds.
+const UNITS: [(&[&str], u64); 4] = [
+    (&["s", "sec", "second", "seconds"], 1),
+    (&["m", "min", "minute", "minutes"], 60),
+    (&["h", "hour", "hours"], 3600),
+    (&["d", "day", "days"], 86_400),
+];
+
 /// `15min`, `15 min`, `hour`, `2 hours`: a whole number of seconds, in nanoseconds.
 pub fn duration(text: &str) -> Option<u64> {
     let end = text.bytes().position(|byte| !byte.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(end)?;
     let number = if number.is_empty() { 1 } else { digits(number)? };
-    let seconds = match unit.trim_start() {
-        "s" | "sec" | "second" | "seconds" => 1,
-        "m" | "min" | "minute" | "minutes" => 60,
-        "h" | "hour" | "hours" => 3600,
-        "d" | "day" | "days" => 86_400,
-        _ => return None,
-    };
+    let unit = unit.trim_ascii_start();
+    let (_, seconds) = UNITS.iter().find(|(names, _)| names.contains(&unit))?;
     u64::from(number).checked_mul(seconds * SECOND)
 }
 
@@ -71,10 +76,9 @@ fn digits(text: &str) -> Option<u32> {
     text.parse().ok()
 }
 
-impl<'de> Deserialize<'de> for Rate {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        Self::new(&text).map_err(serde::de::Error::custom)
+impl FromValue for Rate {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        Self::new(&value.typed::<String>()?)
     }
 }
 
@@ -82,12 +86,12 @@ impl<'de> Deserialize<'de> for Rate {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Span(pub u64);
 
-impl<'de> Deserialize<'de> for Span {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        match duration(text.trim()) {
+impl FromValue for Span {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let text: String = value.typed()?;
+        match duration(text.trim_ascii()) {
             Some(span) if (SECOND..=LONGEST).contains(&span) => Ok(Self(span)),
-            _ => Err(serde::de::Error::custom(format!(
+            _ => Err(ConfigError::new(format!(
                 "`{text}` is no time from one second to seven days; write `30s`, `15min`, `1h` or `1d`"
             ))),
         }

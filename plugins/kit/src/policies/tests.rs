@@ -8,12 +8,12 @@ use crate::{
     verdict::Verdict,
 };
 
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Color {
-    color: String,
-    #[serde(default)]
-    mode: Mode,
+fields! {
+    #[derive(Debug)]
+    struct Color {
+        color: String,
+        mode: Mode = default,
+    }
 }
 
 const PAINTED: Reason = Reason("painted");
@@ -25,8 +25,8 @@ impl Policy for Color {
     const REASONS: &'static [Reason] = &[PAINTED];
     const OVERRIDABLE: &'static [&'static str] = &["color", "mode"];
 
-    fn from_value(value: Value) -> Result<Self, ConfigError> {
-        let color: Self = value.into_typed()?;
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let color: Self = value.typed()?;
         if color.color == "mud" { Err(ConfigError::new("mud is no color").under("color")) } else { Ok(color) }
     }
 

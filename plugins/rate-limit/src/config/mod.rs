@@ -1,4 +1,4 @@
-//! A policy as it is written ([`raw`]), and as it is once it can't be wrong.
+//! A policy as it is written (`raw`), and as it is once it can't be wrong.
 
 mod raw;
 
@@ -7,13 +7,13 @@ use std::net::IpAddr;
 use portcullis_kit::{
     Policy,
     config::{ConfigError, Value},
+    fields,
     head::RequestHead,
     mode::Mode,
     policies::path::{self, Template},
     reason::Reason,
     refusal::Refusal,
 };
-use serde::Deserialize;
 
 pub use self::raw::{
     Algorithm, Announce, MOST_LIMITS, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing,
@@ -28,14 +28,13 @@ use crate::{
     rate::Rate,
 };
 
-/// What stands beside the policies.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct Settings {
-    /// How many records the store has room for.
-    #[serde(default)]
-    pub store: RawStore,
+fields! {
+    /// What stands beside the policies.
+    #[derive(Clone, Debug, Default)]
+    pub struct Settings {
+        /// How many records the store has room for.
+        pub store: RawStore = default,
+    }
 }
 
 impl Settings {
@@ -266,8 +265,8 @@ impl Policy for RateLimit {
     const REASONS: &'static [Reason] = decide::REASONS;
     const OVERRIDABLE: &'static [&'static str] = &["mode", "announce"];
 
-    fn from_value(value: Value) -> Result<Self, ConfigError> {
-        value.into_typed::<RawRateLimit>()?.try_into()
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        value.typed::<RawRateLimit>()?.try_into()
     }
 
     fn mode(&self) -> Mode {
