@@ -3,7 +3,7 @@
 //! 1. A policy is a list of limits; a request must meet all of them, and counts in all or in none ([`decide`], [`debit`]).
 //! 2. A limit is a token bucket ([`bucket`]), a sliding window ([`window`]) or a number of streams in flight
 //!    ([`leases`]), by a key ([`key`]).
-//! 3. Records lie in a fixed pool in the proxy's shared data ([`pool`], [`line`]): traffic can't make it grow.
+//! 3. Records lie in a fixed pool in the proxy's shared data ([`pool`], [`line`](mod@line)): traffic can't make it grow.
 //! 4. The client is told where it stands ([`answer`]).
 //! 5. How full the pool is, is shown ([`occupancy`]).
 //!

@@ -78,20 +78,32 @@ const SAID: [(Said, &str); 4] =
 
 impl Counts {
     fn define(host: &mut impl StatefulHost, filter: &Filter<RateLimit>) -> Self {
-        let limits = filter.policies().map(|named| {
-            let limits = named.policy.limits.iter().map(|limit| {
-                SAID.map(|(_, said)| {
-                    let (policy, mode) = (&named.name, limit.mode.name());
-                    let name = &limit.name;
-                    host.define_counter(&format!(
-                        "portcullis.limits.filter.rate_limit.policy.{policy}.limit.{name}.mode.{mode}.said.{said}"
-                    ))
-                })
-            });
-            limits.collect()
-        });
-        let limits = limits.collect();
-        let mut store = |event: &str| host.define_counter(&format!("portcullis.store.filter.rate_limit.event.{event}"));
+        let mut limits = Vec::new();
+        for named in filter.policies() {
+            let mut counters = Vec::new();
+            for limit in &named.policy.limits {
+                let mode = limit.mode.name();
+                let of = [
+                    "portcullis.limits.filter.rate_limit.policy.",
+                    &named.name,
+                    ".limit.",
+                    &limit.name,
+                    ".mode.",
+                    mode,
+                ];
+                let of = of.concat();
+                let mut all = [CounterId::default(); 4];
+                for (counter, (_, said)) in all.iter_mut().zip(SAID) {
+                    *counter = host.define_counter(&[&of, ".said.", said].concat());
+                }
+                counters.push(all);
+            }
+            limits.push(counters);
+        }
+        let mut store = |event: &str| {
+            let name = ["portcullis.store.filter.rate_limit.event.", event].concat();
+            host.define_counter(&name)
+        };
         Self { limits, lost_races: store("lost_race"), evictions: store("eviction"), kept_back: store("kept_back") }
     }
 

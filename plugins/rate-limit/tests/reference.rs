@@ -132,7 +132,7 @@ proptest! {
                   "cost": {{"header": "x-cost", "most": 3}}, "count_status": ["401"]}}
             ]}}"#
         );
-        let policy = RateLimit::from_value(config::read(json.as_bytes()).unwrap()).unwrap();
+        let policy = RateLimit::from_value(&config::read(json.as_bytes()).unwrap()).unwrap();
         let (mut everybody, mut users) = (Bucket::new(all, 10, all), Bucket::new(requests, seconds, burst));
         let leases = Leases::default();
         let (mut world, mut now) = (World::default(), 1_000_000 * SECOND);
@@ -175,7 +175,7 @@ proptest! {
             {"name": "c", "rate": "5/s", "algorithm": "sliding_window", "key": [{"path_template": "/a/:b"}], "match": {"path_template": ["/a/*"]}},
             {"name": "d", "in_flight": 3, "key": [{"header": "x-user"}], "when_missing": "skip"}
         ]}"#;
-        let policy = RateLimit::from_value(config::read(json.as_bytes()).unwrap()).unwrap();
+        let policy = RateLimit::from_value(&config::read(json.as_bytes()).unwrap()).unwrap();
         let headers = lines.into_iter().map(|(name, value)| (name.into_bytes(), value)).collect();
         let head = RequestHead { method, authority, path, headers };
         let mut world = World { head, ..World::default() };

@@ -9,6 +9,6 @@ use rate_limit::config::RateLimit;
 mod world;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(policy) = config::read(bytes).and_then(RateLimit::from_value) else { return };
+    let Ok(policy) = config::read(bytes).and_then(|value| RateLimit::from_value(&value)) else { return };
     world::World::default().ask(&policy, 3);
 });

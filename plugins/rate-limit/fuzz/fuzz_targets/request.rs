@@ -21,7 +21,7 @@ const POLICY: &str = r#"{"limits": [
 ]}"#;
 
 static READ: LazyLock<RateLimit> =
-    LazyLock::new(|| RateLimit::from_value(config::read(POLICY.as_bytes()).unwrap()).unwrap());
+    LazyLock::new(|| RateLimit::from_value(&config::read(POLICY.as_bytes()).unwrap()).unwrap());
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     // Parts that a line feed parts: path, host, method, address, then names and values of headers.
