@@ -3,7 +3,7 @@
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     time::Duration,
@@ -79,12 +79,29 @@ pub struct Edge {
 impl Edge {
     /// Starts it; requests go to the first listener.
     pub fn start(bootstrap: &Value) -> Self {
+        Self::start_with(bootstrap, 1)
+    }
+
+    /// The same with so many workers.
+    pub fn start_with(bootstrap: &Value, workers: u32) -> Self {
         let binary = envoy::find(None, None).unwrap().binary;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let process = runtime.block_on(Process::start(&binary, bootstrap, &Options::default())).unwrap();
+        let options = Options { concurrency: workers, ..Options::default() };
+        let process = runtime.block_on(Process::start(&binary, bootstrap, &options)).unwrap();
         let name = bootstrap["static_resources"]["listeners"][0]["name"].as_str().unwrap();
         let port = runtime.block_on(process.admin().listeners()).unwrap()[name];
         Self { runtime, process, port }
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Resident memory of the process, in KiB.
+    pub fn resident(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.process.pid())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        line.trim().trim_end_matches(" kB").parse().unwrap()
     }
 
     pub fn connect(&self) -> TcpStream {
@@ -130,6 +147,37 @@ impl Edge {
     /// Envoy's log.
     pub fn log(&self) -> String {
         self.process.log()
+    }
+}
+
+/// A client that keeps its connection.
+pub struct Client(BufReader<TcpStream>);
+
+impl Client {
+    pub fn new(port: u16) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+        stream.set_read_timeout(Some(ANSWER_WITHIN)).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self(BufReader::new(stream))
+    }
+
+    /// A `GET` with a header more; gives the status of the answer, whose body is read.
+    pub fn get(&mut self, path: &str, name: &str, value: &str) -> u16 {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: edge.example\r\n{name}: {value}\r\n\r\n");
+        self.0.get_mut().write_all(request.as_bytes()).unwrap();
+        let (mut first, mut length) = (None, 0);
+        loop {
+            let mut line = String::new();
+            assert!(self.0.read_line(&mut line).unwrap() > 0, "Envoy closed the connection");
+            let line = line.trim_end().to_ascii_lowercase();
+            if line.is_empty() {
+                break;
+            }
+            first = first.or_else(|| status(line.to_ascii_uppercase().as_bytes()));
+            length = line.strip_prefix("content-length: ").map_or(length, |value| value.parse().unwrap());
+        }
+        self.0.read_exact(&mut vec![0; length]).unwrap();
+        first.unwrap()
     }
 }
 

@@ -1,4 +1,5 @@
-//! `interface host`: the world's clock, log, counters, route and filter state.
+//! `interface host` and `interface store`: the world's clock, log, counters, route, filter state, random bytes, ticks
+//! and shared data.
 
 use std::{cell::RefCell, rc::Rc};
 
@@ -6,9 +7,17 @@ use wasmtime::StoreLimits;
 
 use super::bindings::portcullis::policy::{
     host::{Host, Level, RouteProperty},
-    types,
+    store, types,
 };
-use crate::world::{Exchange, Plugin, Shared, logs, metrics::Defined};
+use crate::world::{Exchange, Plugin, Shared, filter_state::Declaration, logs, metrics::Defined};
+
+/// What the world calls an instance's only configuration.
+pub const ROOT: u32 = 1;
+
+const COUNTER: u32 = 0;
+const GAUGE: u32 = 1;
+/// Bytes that one call gives at most.
+const LARGEST_RANDOM: u32 = 64 * 1024;
 
 /// What the host keeps for one instance.
 pub struct Guest {
@@ -25,6 +34,21 @@ pub struct Guest {
 }
 
 impl Guest {
+    /// A property of the stream whose verdict is asked for.
+    fn property(&self, path: &[u8]) -> Option<Vec<u8>> {
+        let exchange = self.current()?;
+        let found = self.world.borrow().property(&self.plugin, Some(&exchange.borrow()), path);
+        found.ok().filter(|value| !value.is_empty())
+    }
+
+    /// Outside of `configure` the id is 0, which no metric has.
+    fn define(&mut self, kind: u32, name: &str) -> u32 {
+        if !self.configuring {
+            return 0;
+        }
+        self.metrics.define(&mut self.world.borrow_mut().metrics, kind, name).unwrap_or(0)
+    }
+
     fn current(&self) -> Option<Rc<RefCell<Exchange>>> {
         self.world.borrow().exchanges.get(&(self.vm, self.exchange?)).cloned()
     }
@@ -48,12 +72,17 @@ impl Host for Guest {
         self.world.borrow_mut().logs.said(level, &message);
     }
 
-    /// Outside of `configure` the id is 0, which no counter has.
     fn define_counter(&mut self, name: String) -> u32 {
-        if !self.configuring {
-            return 0;
-        }
-        self.metrics.define(&mut self.world.borrow_mut().metrics, 0, &name).unwrap_or(0)
+        self.define(COUNTER, &name)
+    }
+
+    fn define_gauge(&mut self, name: String) -> u32 {
+        self.define(GAUGE, &name)
+    }
+
+    fn set_gauge(&mut self, gauge: u32, value: u64) {
+        // An unknown gauge is passed over.
+        let _ = self.metrics.record(&mut self.world.borrow_mut().metrics, gauge, value);
     }
 
     fn increment(&mut self, counter: u32, by: u64) {
@@ -69,14 +98,51 @@ impl Host for Guest {
             RouteProperty::RouteMetadata => b"xds\0route_metadata",
             RouteProperty::VirtualHostMetadata => b"xds\0virtual_host_metadata",
         };
-        let exchange = self.current()?;
-        let found = self.world.borrow().property(&self.plugin, Some(&exchange.borrow()), path);
-        found.ok().filter(|value| !value.is_empty())
+        self.property(path)
+    }
+
+    fn client_address(&mut self) -> Option<String> {
+        self.property(b"source\0address").and_then(|address| String::from_utf8(address).ok())
+    }
+
+    fn dynamic_metadata(&mut self, namespace: String, path: Vec<String>) -> Option<Vec<u8>> {
+        let parts = ["metadata", "filter_metadata", &namespace].into_iter().chain(path.iter().map(String::as_str));
+        self.property(parts.collect::<Vec<_>>().join("\0").as_bytes())
+    }
+
+    fn earlier_record(&mut self, name: String) -> Option<String> {
+        self.property(name.as_bytes()).and_then(|record| String::from_utf8(record).ok())
+    }
+
+    fn random(&mut self, size: u32) -> Vec<u8> {
+        self.world.borrow_mut().random.bytes(size.min(LARGEST_RANDOM) as usize)
+    }
+
+    fn set_tick_period(&mut self, milliseconds: u32) {
+        let mut world = self.world.borrow_mut();
+        let now = world.clock.now();
+        world.timers.set(self.vm, ROOT, now, milliseconds);
     }
 
     fn leave_record(&mut self, name: String, text: String) {
         if let Some(exchange) = self.current() {
-            exchange.borrow_mut().set_property(name.as_bytes(), text.as_bytes());
+            let declaration = Declaration { read_only: false, outlives: true };
+            // Nothing is read-only here, so this can't fail.
+            let _ = exchange.borrow_mut().set_declared(name.as_bytes(), text.as_bytes(), declaration);
         }
+    }
+}
+
+impl store::Host for Guest {
+    fn get(&mut self, key: Vec<u8>) -> Option<store::Entry> {
+        let world = self.world.borrow();
+        let (value, version) = world.store.get(&self.plugin.vm_id, &key)?;
+        Some(store::Entry { value: value.to_vec(), version })
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>, over: Option<u32>) -> bool {
+        // No value has the highest number; a version of 0 would win always.
+        let over = over.filter(|version| *version != 0).unwrap_or(u32::MAX);
+        matches!(self.world.borrow_mut().write(&self.plugin.vm_id, &key, &value, over), Ok(Ok(())))
     }
 }

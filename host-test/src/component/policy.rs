@@ -17,7 +17,7 @@ use super::{
         HeadPolicy, HeadPolicyPre,
         portcullis::policy::types::{self, Edit, Header, RequestHead, ResponseHead, Verdict},
     },
-    host::Guest,
+    host::{Guest, ROOT},
 };
 use crate::{
     vm::{self, Limits},
@@ -50,9 +50,6 @@ fn compile(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
     HeadPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
     Ok(HeadPolicyPre::new(linker.instantiate_pre(&component)?)?)
 }
-
-/// What the world calls an instance's only configuration.
-const ROOT: u32 = 1;
 
 pub struct Policy {
     store: Store<Guest>,
@@ -178,8 +175,16 @@ impl Filter for Policy {
         Ok(())
     }
 
+    fn tick(&mut self, _: u32) -> Result<(), Trap> {
+        self.store.data_mut().exchange = None;
+        let filter = self.policy.portcullis_policy_head_filter();
+        let told = self.limits.arm(&mut self.store).and_then(|()| filter.call_on_tick(&mut self.store));
+        told.map_err(|error| trap("on-tick", &error))
+    }
+
     fn done(&mut self, id: u32) -> Result<(), Trap> {
         let Some(exchange) = self.exchanges.remove(&id) else { return Ok(()) };
+        self.store.data_mut().exchange = Some(id);
         let dropped = self.limits.arm(&mut self.store).and_then(|()| exchange.resource_drop(&mut self.store));
         dropped.map_err(|error| trap("exchange", &error))
     }
@@ -201,10 +206,11 @@ fn apply(exchange: &mut Exchange, map: Map, verdict: Verdict) -> u32 {
             }
             0
         }
-        Verdict::Reply(types::Reply { status, headers, body, details }) => {
+        Verdict::Reply(types::Reply { status, headers, body, details, grpc_status }) => {
             let headers = headers.into_iter().map(|Header { name, value }| (name, value)).collect();
+            let grpc_status = grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(-1);
             // No policy runs behind the end of its stream, where this fails.
-            let _ = exchange.send(Reply { status: status.into(), headers, body, details, grpc_status: -1 });
+            let _ = exchange.send(Reply { status: status.into(), headers, body, details, grpc_status });
             0
         }
     }

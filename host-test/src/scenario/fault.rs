@@ -3,8 +3,8 @@
 //! 1. A [`Fault`] is in force throughout (`faults` of the scenario) or in one step (`faults` of the step).
 //! 2. A [`Mishap`] happened between the last step and this one (`meanwhile` of the step).
 //! 3. [`Bounds`] hold for each VM of the filter from its start (`given.limits`).
-//! 4. Real Envoy can be made to have none of them, and a component makes no calls by name and has no store:
-//!    a scenario isn't played where its faults can't be, and the report says why.
+//! 4. Real Envoy can be made to have none of them, and a component makes no calls by name, which most faults are about: a
+//!    scenario isn't played where its faults can't be, and the report says why.
 //! 5. A fault that never came to pass fails the scenario: it would show nothing.
 
 use schemars::JsonSchema;
@@ -153,9 +153,8 @@ impl Scenario {
         match host {
             HostKind::Wasm => None,
             HostKind::Component => {
-                let of_the_abi = |name: &&str| !matches!(*name, "clock_stands" | "clock_back" | "vm_restarted");
-                let name = faults.into_iter().find(of_the_abi)?;
-                Some(format!("a component makes no calls by name and has no store, so the fault `{name}` isn't played"))
+                let name = self.all_faults().map(Fault::name).find(|name| *name != "clock_stands")?;
+                Some(format!("a component makes no calls by name, so the fault `{name}` isn't played"))
             }
             HostKind::Envoy => {
                 let limits = (self.given.limits != Bounds::default()).then_some("limits");

@@ -1,15 +1,25 @@
 //! What filters leave for each other and for the access log.
 //!
 //! 1. What this filter sets stands under `wasm.` and its path. Setting it again replaces it, unless the
-//!    root context declared it read-only before it was first set. What a stream declares has no effect.
+//!    root context declared it read-only before it was first set. What a stream declares has no effect. What the root
+//!    context declared for the client's request outlives a redirect that the proxy follows.
 //! 2. State of the proxy's own has names that the proxy knows, each with a form of value.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     net::{IpAddr, SocketAddr},
 };
 
 use super::{exchange::Exchange, status::Status, value::Value};
+
+/// What a root context declares of a property.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Declaration {
+    /// It may be set once only.
+    pub read_only: bool,
+    /// It lives as long as the client's request, or its connection.
+    pub outlives: bool,
+}
 
 /// State that isn't plain text, or text by the filter's own name, and what was declared in a stream.
 #[derive(Clone, Debug, Default)]
@@ -18,18 +28,36 @@ pub struct Declared {
     pub names: BTreeSet<Vec<u8>>,
     /// What was set once and for all.
     fixed: BTreeSet<Vec<u8>>,
+    /// What outlives the stream.
+    outliving: BTreeSet<Vec<u8>>,
     /// State of the proxy's own, in the form in which it is read.
     native: BTreeMap<Vec<u8>, Value>,
 }
 
+impl Declared {
+    /// What a stream takes over from the one that was redirected to it.
+    pub fn handed_on(&self, state: &HashMap<Vec<u8>, Vec<u8>>) -> (Self, HashMap<Vec<u8>, Vec<u8>>) {
+        let outliving = self.outliving.clone();
+        let fixed = self.fixed.intersection(&outliving).cloned().collect();
+        let state = state.iter().filter(|(name, _)| outliving.contains(*name));
+        let state = state.map(|(name, value)| (name.clone(), value.clone())).collect();
+        (Self { fixed, outliving, ..Self::default() }, state)
+    }
+}
+
 impl Exchange {
-    /// Sets a property of the filter's own. `once` tells whether the root context declared it read-only.
-    pub fn set_declared(&mut self, path: &[u8], value: &[u8], once: bool) -> Result<(), Status> {
+    /// Sets a property of the filter's own, of which the root context declared this.
+    pub fn set_declared(&mut self, path: &[u8], value: &[u8], declaration: Declaration) -> Result<(), Status> {
         if self.declared.fixed.contains(path) {
             return Err(Status::BadArgument);
         }
-        if once && !self.filter_state.contains_key(path) {
-            self.declared.fixed.insert(path.to_vec());
+        if !self.filter_state.contains_key(path) {
+            if declaration.read_only {
+                self.declared.fixed.insert(path.to_vec());
+            }
+            if declaration.outlives {
+                self.declared.outliving.insert(path.to_vec());
+            }
         }
         self.set_property(path, value);
         Ok(())
@@ -113,10 +141,11 @@ mod tests {
     #[test]
     fn what_was_declared_read_only_is_set_once() {
         let mut exchange = Exchange::new(0, false, 1);
-        assert_eq!(exchange.set_declared(b"once", b"1", true), Ok(()));
-        assert_eq!(exchange.set_declared(b"once", b"2", true), Err(Status::BadArgument));
-        assert_eq!(exchange.set_declared(b"free", b"1", false), Ok(()));
-        assert_eq!(exchange.set_declared(b"free", b"2", false), Ok(()));
+        let once = Declaration { read_only: true, outlives: false };
+        assert_eq!(exchange.set_declared(b"once", b"1", once), Ok(()));
+        assert_eq!(exchange.set_declared(b"once", b"2", once), Err(Status::BadArgument));
+        assert_eq!(exchange.set_declared(b"free", b"1", Declaration::default()), Ok(()));
+        assert_eq!(exchange.set_declared(b"free", b"2", Declaration::default()), Ok(()));
     }
 
     #[test]

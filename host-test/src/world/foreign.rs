@@ -1,7 +1,7 @@
 //! Foreign functions of Envoy 1.40.
 //!
 //! 1. `compress` and `uncompress` speak zlib (RFC 1950); bytes behind the end are no error.
-//! 2. `declare_property` tells before a name is set whether it may be set once only. What the root
+//! 2. `declare_property` tells before a name is set whether it may be set once only, and how long it lives. What the root
 //!    context declares holds for all streams of its VM; what a stream declares has no effect.
 //!    Either may declare a name once.
 //! 3. `set_envoy_filter_state` sets state of the proxy's own, by names that the proxy knows.
@@ -22,6 +22,7 @@ use super::{
     Plugin, World,
     cel::{self, Expression, Refused},
     exchange::Exchange,
+    filter_state::Declaration,
     logs::Level,
     protobuf,
     signatures::Asked,
@@ -64,16 +65,16 @@ impl Function {
 /// What foreign functions keep for one VM.
 #[derive(Debug, Default)]
 pub struct Foreign {
-    /// What the root context declared, and whether read-only.
-    declared: BTreeMap<Vec<u8>, bool>,
+    /// What the root context declared.
+    declared: BTreeMap<Vec<u8>, Declaration>,
     expressions: BTreeMap<u32, Expression>,
     next: u32,
 }
 
 impl Foreign {
-    /// Whether the root context declared a property that may be set once.
-    pub fn read_only(&self, name: &[u8]) -> bool {
-        self.declared.get(name).copied().unwrap_or(false)
+    /// What the root context declared of a property.
+    pub fn declaration(&self, name: &[u8]) -> Declaration {
+        self.declared.get(name).copied().unwrap_or_default()
     }
 }
 
@@ -100,7 +101,8 @@ impl World {
                     Some(exchange) => exchange.declared.names.insert(name),
                     None => {
                         !vm.declared.contains_key(&name) && {
-                            vm.declared.insert(name, protobuf::number(&fields, 2) != 0);
+                            let (read_only, span) = (protobuf::number(&fields, 2) != 0, protobuf::number(&fields, 5));
+                            vm.declared.insert(name, Declaration { read_only, outlives: span != 0 });
                             true
                         }
                     }

@@ -53,7 +53,15 @@ impl<P: Policy> Filter<P> {
     /// # Errors
     /// The first thing wrong in the configuration.
     pub fn configure(host: &mut impl Host, bytes: &[u8]) -> Result<Self, ConfigError> {
-        let policies = config::read(bytes).and_then(Policies::<P>::from_value)?;
+        Self::configure_with(host, bytes).map(|(filter, _)| filter)
+    }
+
+    /// The same, with the settings that stand beside the policies.
+    ///
+    /// # Errors
+    /// The first thing wrong in the configuration.
+    pub fn configure_with(host: &mut impl Host, bytes: &[u8]) -> Result<(Self, P::Settings), ConfigError> {
+        let (policies, settings) = config::read(bytes).and_then(Policies::<P>::from_value)?;
         let mut seen = Vec::new();
         for named in policies.iter() {
             let own = named.policy.mode();
@@ -65,7 +73,16 @@ impl<P: Policy> Filter<P> {
         let lines_dropped = host.define_counter(&format!("portcullis.log_lines_dropped.filter.{}", P::FILTER));
         let record_name = policies.leave_records().then(|| format!("portcullis_{}", P::FILTER));
         let log_budget = LogBudget::default();
-        Ok(Self { policies, seen, seen_without_policy, log_budget, lines_dropped, record_name })
+        Ok((Self { policies, seen, seen_without_policy, log_budget, lines_dropped, record_name }, settings))
+    }
+
+    /// What the record for the access log is called, where decisions leave one.
+    pub fn record_name(&self) -> Option<&str> {
+        self.record_name.as_deref()
+    }
+
+    pub fn policies(&self) -> impl Iterator<Item = &Named<P>> {
+        self.policies.iter()
     }
 
     /// Whether [`Self::on_request`] wants the request's head; reading it is the dearest of all calls.
@@ -114,7 +131,7 @@ impl<P: Policy> Filter<P> {
                 Ok((named.policy.mode() != Mode::Off).then_some(named))
             }
             Choice::Nobody => {
-                self.see(host, &self.seen_without_policy, Mode::Enforce, NO_POLICY);
+                self.see(host, &self.seen_without_policy, Mode::Enforce, NO_POLICY, "");
                 Ok(None)
             }
             Choice::Refused(reason) => Err(self.refuse(host, reason)),
@@ -129,9 +146,21 @@ impl<P: Policy> Filter<P> {
         reason: Reason,
         verdict: Verdict<'a>,
     ) -> Verdict<'a> {
+        self.settle_with(host, named, reason, verdict, "")
+    }
+
+    /// The same, with more `name=value` fields for the record: each with a blank in front.
+    pub fn settle_with<'a>(
+        &self,
+        host: &mut impl Host,
+        named: &Named<P>,
+        reason: Reason,
+        verdict: Verdict<'a>,
+        fields: &str,
+    ) -> Verdict<'a> {
         let mode = named.policy.mode();
         if let Some(seen) = self.seen.get(named.index) {
-            self.see(host, seen, mode, reason);
+            self.see(host, seen, mode, reason, fields);
         }
         match mode {
             Mode::Enforce => verdict,
@@ -165,14 +194,17 @@ impl<P: Policy> Filter<P> {
     }
 
     fn refuse(&self, host: &mut impl Host, reason: Reason) -> Reply {
-        self.see(host, &self.seen_without_policy, Mode::Enforce, reason);
+        self.see(host, &self.seen_without_policy, Mode::Enforce, reason, "");
         Reply::unavailable(reason.of(P::FILTER))
     }
 
     /// Counts a decision and leaves its record.
-    fn see(&self, host: &mut impl Host, seen: &SeenDecisions, mode: Mode, reason: Reason) {
-        if let (Some(seen), Some(name)) = (seen.count(host, mode, reason), &self.record_name) {
-            host.leave_record(name, &seen.record);
+    fn see(&self, host: &mut impl Host, seen: &SeenDecisions, mode: Mode, reason: Reason, fields: &str) {
+        let counted = seen.count(host, mode, reason);
+        match (counted, &self.record_name) {
+            (Some(seen), Some(name)) if fields.is_empty() => host.leave_record(name, &seen.record),
+            (Some(seen), Some(name)) => host.leave_record(name, &[&seen.record, fields].concat()),
+            _ => {}
         }
     }
 

@@ -66,6 +66,15 @@ impl Headers {
         }
     }
 
+    /// A response's status; `None` where it isn't a number.
+    pub fn status(&self) -> Option<u16> {
+        let digits = self.all(b":status").next().filter(|digits| !digits.is_empty())?;
+        digits.iter().try_fold(0u16, |number, digit| {
+            let digit = char::from(*digit).to_digit(10).and_then(|digit| u16::try_from(digit).ok())?;
+            number.checked_mul(10)?.checked_add(digit)
+        })
+    }
+
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         let text = |range: &Range<usize>| self.text.get(range.clone()).unwrap_or_default();
         self.lines.iter().map(move |line| (text(&line.name), text(&line.value)))
@@ -109,6 +118,19 @@ impl RequestHead {
     }
 }
 
+/// Whether it is a header's name: a token (RFC 9110 §5.6.2).
+#[inline(never)]
+pub fn is_name(text: &str) -> bool {
+    let token = |byte| matches!(byte, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'.' | b'0'..=b'9' | b'A'..=b'Z' | b'^'..=b'z' | b'|' | b'~');
+    !text.is_empty() && text.bytes().all(token)
+}
+
+/// A header's name as it travels in HTTP/2: in lower case.
+#[inline(never)]
+pub fn lower(name: &str) -> String {
+    name.to_ascii_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -127,6 +149,15 @@ mod tests {
             out.push(0);
         }
         out
+    }
+
+    #[test]
+    fn a_name_is_a_token() {
+        for byte in 0..=0x7fu8 {
+            let is_token = byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+            assert_eq!(is_name(&char::from(byte).to_string()), is_token, "{byte}");
+        }
+        assert!(!is_name("") && !is_name("\u{e4}"));
     }
 
     proptest! {

@@ -1,6 +1,8 @@
 //! What a filter asks of whatever it runs in. Each shell implements it once, in this crate; decisions
 //! never see it. No call can fail in a way that a filter could act on, so none returns a `Result`.
 
+use crate::{head::RequestHead, store::Store};
+
 /// The proxy, as far as a filter that is no policy needs it.
 pub trait Host {
     /// What is known of the route at this moment; empty where there is none.
@@ -21,6 +23,49 @@ pub trait Host {
     /// Nanoseconds since the Unix epoch; may step back.
     fn now(&mut self) -> u64;
 }
+
+/// What a filter that remembers asks beyond that.
+pub trait StatefulHost: Host + Store {
+    /// Registers a gauge. Only while a configuration is read.
+    fn define_gauge(&mut self, name: &str) -> GaugeId;
+
+    fn set_gauge(&mut self, gauge: GaugeId, value: u64);
+
+    fn add(&mut self, counter: CounterId, by: u64);
+
+    /// `ip:port` of the client that the proxy trusts; empty where it isn't known.
+    fn client_address(&mut self) -> Vec<u8>;
+
+    /// What an earlier filter left in the request's dynamic metadata: text raw, a number as eight bytes of a
+    /// little-endian `f64`, a boolean as one byte; empty where there is none.
+    fn dynamic_metadata(&mut self, namespace: &str, path: &[String]) -> Vec<u8>;
+
+    /// The head of the request in hand, read now; `None` where it can't be read, or was given anyway.
+    fn request_head(&mut self) -> Option<RequestHead>;
+
+    /// Lets records of this name outlive a redirect inside of the proxy. Only while a configuration is read.
+    fn keep_record(&mut self, name: &str);
+
+    /// The record that this request left before the proxy redirected it; `None` for a request that is new.
+    fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>>;
+
+    /// Fills `bytes` from the proxy's random source.
+    ///
+    /// # Errors
+    /// The proxy gives none: its capability list leaves the call out.
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), NoRandom>;
+
+    /// Asks for a tick every so many milliseconds.
+    fn set_tick_period(&mut self, milliseconds: u32);
+}
+
+/// The proxy gives no random bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NoRandom;
+
+/// As the host numbers its gauges.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GaugeId(pub u32);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RouteProperty {

@@ -1,19 +1,19 @@
 //! How much of a policy's decision becomes true.
 
-use serde::Deserialize;
+use crate::words;
 
-/// Whether a policy acts.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Decide and act.
-    #[default]
-    Enforce,
-    /// Decide, count and record; touch nothing.
-    Shadow,
-    /// Do nothing at all.
-    Off,
+words! {
+    /// Whether a policy acts.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Mode {
+        /// Decide and act.
+        #[default]
+        Enforce = "enforce",
+        /// Decide, count and record; touch nothing.
+        Shadow = "shadow",
+        /// Do nothing at all.
+        Off = "off",
+    }
 }
 
 impl Mode {

@@ -33,11 +33,17 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// The whole code of the reason, `rate_limit.quota_spent`, for the proxy's response code details.
     pub details: String,
+    /// The status that a gRPC call gets; `None` for what the proxy makes of `status`.
+    pub grpc_status: Option<u32>,
 }
 
 impl Reply {
     /// 503 without a word to the client: the fault is on this side, and the reason is the operator's.
     pub fn unavailable(details: String) -> Self {
-        Self { status: 503, headers: Vec::new(), body: Vec::new(), details }
+        Self::empty(503, details)
+    }
+
+    pub fn empty(status: u16, details: String) -> Self {
+        Self { status, headers: Vec::new(), body: Vec::new(), details, grpc_status: None }
     }
 }

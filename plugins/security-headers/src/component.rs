@@ -31,6 +31,8 @@ impl Guest for Plugin {
         FILTER.set(Some(filter));
         Ok(())
     }
+
+    fn on_tick() {}
 }
 
 impl Stream {

@@ -3,36 +3,32 @@
 use std::cmp::Ordering;
 
 use portcullis_kit::{
-    Policy,
+    NoSettings, Policy,
     config::{ConfigError, Entries, Value},
+    fields,
+    head::{is_name, lower},
     mode::Mode,
     reason::Reason,
 };
-use serde::Deserialize;
 
 use crate::{decide, presets::Preset};
 
-/// A policy of security headers, as it is written.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawSecurityHeaders {
-    /// `enforce` acts, `shadow` counts and records what it would do, `off` does nothing.
-    #[serde(default)]
-    pub mode: Mode,
-    /// What to begin with. Default: nothing.
-    #[serde(default)]
-    pub preset: Option<Preset>,
-    /// Response headers by name: exactly one line with this value leaves. `null` takes a header out of
-    /// the preset and leaves it to the upstream.
-    #[serde(default)]
-    pub headers: Entries<Option<String>>,
-    /// Names of response headers that never leave, beside those of the preset.
-    #[serde(default)]
-    pub remove: Vec<String>,
-    /// Names that the preset removes and that may leave all the same.
-    #[serde(default)]
-    pub keep: Vec<String>,
+fields! {
+    /// A policy of security headers, as it is written.
+    #[derive(Clone, Debug, Default)]
+    pub struct RawSecurityHeaders {
+        /// `enforce` acts, `shadow` counts and records what it would do, `off` does nothing.
+        pub mode: Mode = default,
+        /// What to begin with. Default: nothing.
+        pub preset: Option<Preset> = default,
+        /// Response headers by name: exactly one line with this value leaves. `null` takes a header out of
+        /// the preset and leaves it to the upstream.
+        pub headers: Entries<Option<String>> = default,
+        /// Names of response headers that never leave, beside those of the preset.
+        pub remove: Vec<String> = default,
+        /// Names that the preset removes and that may leave all the same.
+        pub keep: Vec<String> = default,
+    }
 }
 
 /// A policy of security headers. Names are in lower case, and none is both set and removed.
@@ -67,12 +63,14 @@ const NOT_OURS: [(&str, &str); 14] = [
 ];
 
 impl Policy for SecurityHeaders {
+    type Settings = NoSettings;
+
     const FILTER: &'static str = "security_headers";
     const REASONS: &'static [Reason] = &[decide::HEADERS_APPLIED];
     const OVERRIDABLE: &'static [&'static str] = &["mode", "preset", "headers", "remove", "keep"];
 
-    fn from_value(value: Value) -> Result<Self, ConfigError> {
-        value.into_typed::<RawSecurityHeaders>()?.try_into()
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        value.typed::<RawSecurityHeaders>()?.try_into()
     }
 
     fn mode(&self) -> Mode {
@@ -84,52 +82,87 @@ impl TryFrom<RawSecurityHeaders> for SecurityHeaders {
     type Error = ConfigError;
 
     fn try_from(raw: RawSecurityHeaders) -> Result<Self, ConfigError> {
-        let mut set: Vec<(String, String)> = Vec::new();
-        let mut removed: Vec<String> = Vec::new();
+        let mut policy = Self { mode: raw.mode, set: Vec::new(), removed: Vec::new() };
+        policy.read(&raw)?;
+        Ok(policy)
+    }
+}
+
+impl SecurityHeaders {
+    fn read(&mut self, raw: &RawSecurityHeaders) -> Result<(), ConfigError> {
         if let Some(preset) = raw.preset {
-            preset.set().iter().for_each(|(name, value)| insert(&mut set, ((*name).into(), (*value).into()), name_of));
-            preset.removed().iter().for_each(|name| insert(&mut removed, (*name).into(), String::as_str));
+            preset.set().iter().for_each(|(name, value)| self.set((*name).into(), value));
+            preset.removed().iter().for_each(|name| self.remove((*name).into()));
         }
         for (index, name) in raw.keep.iter().enumerate() {
-            let lower = check_name(name).map_err(|error| error.at(index).under("keep"))?;
-            let place = removed.iter().position(|removed| *removed == lower).ok_or_else(|| {
-                let error =
-                    ConfigError::new(format!("the preset doesn't remove `{name}`, so there is nothing to keep"));
-                error.at(index).under("keep")
-            })?;
-            removed.remove(place);
+            let wrong = |error: ConfigError| error.at(index).under("keep");
+            let lower = check_name(name).map_err(wrong)?;
+            let known = self.removed.len();
+            self.removed.retain(|removed| *removed != lower);
+            if self.removed.len() == known {
+                let why = format!("the preset doesn't remove `{name}`, so there is nothing to keep");
+                return Err(wrong(ConfigError::new(why)));
+            }
         }
         for (index, name) in raw.remove.iter().enumerate() {
             let lower = check_name(name).map_err(|error| error.at(index).under("remove"))?;
-            set.retain(|(known, _)| *known != lower);
-            insert(&mut removed, lower, String::as_str);
+            self.set.retain(|(known, _)| *known != lower);
+            self.remove(lower);
         }
-        for (index, (name, value)) in raw.headers.0.iter().enumerate() {
-            let wrong = |error: ConfigError| error.under(name).under("headers");
-            let lower = check_name(name).map_err(wrong)?;
-            if raw.headers.0.iter().take(index).any(|(earlier, _)| earlier.eq_ignore_ascii_case(name)) {
-                return Err(wrong(ConfigError::new("stands twice, in different case")));
-            }
-            if raw.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
-                return Err(wrong(ConfigError::new("is both set and removed; take it out of one of the two")));
-            }
-            let from_preset = set.iter().position(|(known, _)| *known == lower);
-            match value {
-                Some(value) => {
-                    check_value(value).map_err(wrong)?;
-                    removed.retain(|known| *known != lower);
-                    insert(&mut set, (lower, value.clone()), name_of);
-                }
-                None => {
-                    let remedy = "the preset doesn't set it, so `null` has nothing to take out";
-                    set.remove(from_preset.ok_or_else(|| wrong(ConfigError::new(remedy)))?);
-                }
-            }
+        let mut names = Vec::new();
+        for (name, value) in &raw.headers.0 {
+            self.read_header(raw, &mut names, name, value.as_deref())
+                .map_err(|error| error.under(name).under("headers"))?;
         }
-        if set.is_empty() && removed.is_empty() && raw.mode != Mode::Off {
+        if self.set.is_empty() && self.removed.is_empty() && self.mode != Mode::Off {
             return Err(ConfigError::new("does nothing: give it a `preset`, `headers` or `remove`, or `mode: off`"));
         }
-        Ok(Self { mode: raw.mode, set, removed })
+        Ok(())
+    }
+
+    /// Reads one of `headers`; `names` are those before it.
+    fn read_header(
+        &mut self,
+        raw: &RawSecurityHeaders,
+        names: &mut Vec<String>,
+        name: &str,
+        value: Option<&str>,
+    ) -> Result<(), ConfigError> {
+        let lower = check_name(name)?;
+        if names.contains(&lower) {
+            return Err(ConfigError::new("stands twice, in different case"));
+        }
+        if raw.remove.iter().any(|removed| removed.eq_ignore_ascii_case(name)) {
+            return Err(ConfigError::new("is both set and removed; take it out of one of the two"));
+        }
+        names.push(lower.clone());
+        if let Some(value) = value {
+            check_value(value)?;
+            self.removed.retain(|known| *known != lower);
+            self.set(lower, value);
+            return Ok(());
+        }
+        let known = self.set.len();
+        self.set.retain(|(set, _)| *set != lower);
+        if self.set.len() == known {
+            return Err(ConfigError::new("the preset doesn't set it, so `null` has nothing to take out"));
+        }
+        Ok(())
+    }
+
+    /// Sets a header in its place, where another value of it gives way.
+    fn set(&mut self, name: String, value: &str) {
+        match self.set.binary_search_by(|(known, _)| shorter_first(known.as_bytes(), name.as_bytes())) {
+            Ok(place) => self.set.get_mut(place).into_iter().for_each(|(_, known)| *known = value.into()),
+            Err(place) => self.set.insert(place, (name, value.into())),
+        }
+    }
+
+    fn remove(&mut self, name: String) {
+        let found = self.removed.binary_search_by(|known| shorter_first(known.as_bytes(), name.as_bytes()));
+        if let Err(place) = found {
+            self.removed.insert(place, name);
+        }
     }
 }
 
@@ -138,29 +171,12 @@ pub(crate) fn shorter_first(a: &[u8], b: &[u8]) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| a.cmp(b))
 }
 
-fn name_of(set: &(String, String)) -> &str {
-    &set.0
-}
-
-/// Puts an entry in its place, where another of its name gives way.
-fn insert<T>(sorted: &mut Vec<T>, entry: T, name_of: fn(&T) -> &str) {
-    let name = name_of(&entry).as_bytes();
-    match sorted.binary_search_by(|known| shorter_first(name_of(known).as_bytes(), name)) {
-        Ok(place) => {
-            sorted.remove(place);
-            sorted.insert(place, entry);
-        }
-        Err(place) => sorted.insert(place, entry),
-    }
-}
-
 /// The name in lower case (RFC 9110 §5.1: a token).
 pub(crate) fn check_name(name: &str) -> Result<String, ConfigError> {
-    let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    if name.is_empty() || name.len() > 256 || !name.bytes().all(token) {
+    if name.len() > 256 || !is_name(name) {
         return Err(ConfigError::new(format!("`{name}` is no header name (RFC 9110 section 5.1)")));
     }
-    let lower = name.to_ascii_lowercase();
+    let lower = lower(name);
     match NOT_OURS.iter().find(|(not_ours, _)| *not_ours == lower) {
         Some((_, why)) => Err(ConfigError::new(format!("`{name}` isn't for this filter: it {why}"))),
         None => Ok(lower),
@@ -175,7 +191,7 @@ pub(crate) fn check_value(value: &str) -> Result<(), ConfigError> {
         "is longer than 8192 bytes"
     } else if value.bytes().any(|byte| byte != b'\t' && !(b' '..=b'~').contains(&byte)) {
         "holds a line break, a control character or a character beyond ASCII"
-    } else if value.trim() != value {
+    } else if value.starts_with([' ', '\t']) || value.ends_with([' ', '\t']) {
         "begins or ends with a blank"
     } else {
         return Ok(());
@@ -189,7 +205,7 @@ mod tests {
 
     fn policy(json: &str) -> Result<SecurityHeaders, String> {
         portcullis_kit::config::read(json.as_bytes())
-            .and_then(SecurityHeaders::from_value)
+            .and_then(|value| SecurityHeaders::from_value(&value))
             .map_err(|error| error.to_string())
     }
 

@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     fn policy(json: &str) -> SecurityHeaders {
-        SecurityHeaders::from_value(config::read(json.as_bytes()).unwrap()).unwrap()
+        SecurityHeaders::from_value(&config::read(json.as_bytes()).unwrap()).unwrap()
     }
 
     /// What a proxy makes of the edits.

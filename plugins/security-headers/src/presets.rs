@@ -1,17 +1,17 @@
 //! What the presets set and remove. Names are in lower case, as they travel in HTTP/2.
 
-use serde::Deserialize;
+use portcullis_kit::words;
 
-/// A named set of headers to begin with.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Preset {
-    /// The defaults of helmet 8, the middleware of Express.
-    Helmet,
-    /// The list of the OWASP Secure Headers Project, but for `Clear-Site-Data`, which on every
-    /// response would log every visitor out.
-    Owasp,
+words! {
+    /// A named set of headers to begin with.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Preset {
+        /// The defaults of helmet 8, the middleware of Express.
+        Helmet = "helmet",
+        /// The list of the OWASP Secure Headers Project, but for `Clear-Site-Data`, which on every
+        /// response would log every visitor out.
+        Owasp = "owasp",
+    }
 }
 
 impl Preset {

@@ -13,7 +13,7 @@
 
 mod policy;
 
-use std::{cell::RefCell, env, fs, rc::Rc};
+use std::{cell::RefCell, env, fs, net::SocketAddr, rc::Rc};
 
 use anyhow::{Context, Result, bail};
 use http_body_util::{Either, Full};
@@ -62,11 +62,11 @@ async fn main() -> Result<()> {
     let local = tokio::task::LocalSet::new();
     let serve = async {
         loop {
-            let (stream, _) = listener.accept().await?;
+            let (stream, client) = listener.accept().await?;
             let (policies, backend) = (Rc::clone(&policies), Rc::clone(&backend));
             // In a task of its own a request comes to its end, and each policy's exchange with it, though the client leaves.
             let service = service_fn(move |request| {
-                tokio::task::spawn_local(filtered(request, Rc::clone(&policies), Rc::clone(&backend)))
+                tokio::task::spawn_local(filtered(request, client, Rc::clone(&policies), Rc::clone(&backend)))
             });
             tokio::task::spawn_local(async move {
                 // A client that breaks off is no trouble of the gateway's.
@@ -79,7 +79,12 @@ async fn main() -> Result<()> {
 }
 
 /// One request. Every policy that saw the request sees the answer, whoever gave it.
-async fn filtered(request: Request<Incoming>, policies: Rc<RefCell<Vec<Policy>>>, backend: Rc<str>) -> Response<Body> {
+async fn filtered(
+    request: Request<Incoming>,
+    client: SocketAddr,
+    policies: Rc<RefCell<Vec<Policy>>>,
+    backend: Rc<str>,
+) -> Response<Body> {
     let (mut parts, body) = request.into_parts();
     strip(&mut parts.headers);
     let mut seen: Vec<Seen> = Vec::new();
@@ -92,7 +97,7 @@ async fn filtered(request: Request<Incoming>, policies: Rc<RefCell<Vec<Policy>>>
             path: parts.uri.path_and_query().map_or("/", |path| path.as_str()).into(),
             headers: lines(&parts.headers, Some(&header::HOST)),
         };
-        let (exchange, verdict) = policy.request(&head);
+        let (exchange, verdict) = policy.request(&head, client);
         seen.push(exchange);
         match verdict {
             Verdict::Pass => {}
@@ -157,7 +162,7 @@ fn edit(headers: &mut HeaderMap, edits: Vec<Edit>) {
     }
 }
 
-fn replied(Reply { status, headers, body, details }: Reply) -> Response<Body> {
+fn replied(Reply { status, headers, body, details, .. }: Reply) -> Response<Body> {
     println!("refused: {details}");
     let mut response = Response::new(Either::Right(Full::from(body)));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE);

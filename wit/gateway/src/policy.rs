@@ -1,6 +1,13 @@
 //! One policy in Wasmtime: what the world `head-policy` asks of a host.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::{
+    collections::HashMap,
+    fs::File,
+    io::Read,
+    mem,
+    net::SocketAddr,
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+};
 
 use anyhow::{Result, anyhow};
 use wasmtime::{
@@ -13,6 +20,7 @@ wasmtime::component::bindgen!({ path: "../", world: "head-policy" });
 pub use portcullis::policy::types::{Edit, Header, Reply, RequestHead, ResponseHead, Verdict};
 use portcullis::policy::{
     host::{Host, Level, RouteProperty},
+    store::{self, Entry},
     types,
 };
 
@@ -24,8 +32,21 @@ const MEMORY: usize = 64 << 20;
 struct Guest {
     limits: StoreLimits,
     configuring: bool,
-    /// Names with their counts. A real gateway shows them to its metrics.
+    /// Names with their counts and values. A real gateway shows them to its metrics.
     counters: Vec<(String, u64)>,
+    /// What outlives the instance. A real gateway shares it between all instances of a policy.
+    shared: Shared,
+    /// Whose request is asked about.
+    client: Option<SocketAddr>,
+    /// Between two ticks, and when the next is due.
+    tick: Option<(Duration, Instant)>,
+}
+
+/// Values with their versions.
+#[derive(Default)]
+struct Shared {
+    values: HashMap<Vec<u8>, Entry>,
+    last: u32,
 }
 
 pub struct Policy {
@@ -38,6 +59,8 @@ pub struct Policy {
     instance: Option<(Store<Guest>, HeadPolicy)>,
     /// How many instances there were: what one gave is nothing to the next.
     generation: u64,
+    /// Of the instance that trapped, for the next one.
+    shared: Shared,
 }
 
 /// A policy's side of one request; `None` where it trapped.
@@ -51,14 +74,17 @@ impl Policy {
         let mut linker = Linker::new(&engine);
         HeadPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
         let compiled = HeadPolicyPre::new(linker.instantiate_pre(&Component::new(&engine, component)?)?)?;
-        let mut policy = Self { compiled, engine, configuration, fuel: FUEL, instance: None, generation: 0 };
+        let shared = Shared::default();
+        let mut policy = Self { compiled, engine, configuration, fuel: FUEL, instance: None, generation: 0, shared };
         policy.start()?;
         Ok(policy)
     }
 
     fn start(&mut self) -> Result<()> {
         let limits = StoreLimitsBuilder::new().memory_size(MEMORY).build();
-        let mut store = Store::new(&self.engine, Guest { limits, configuring: true, counters: Vec::new() });
+        let shared = mem::take(&mut self.shared);
+        let guest = Guest { limits, configuring: true, counters: Vec::new(), shared, client: None, tick: None };
+        let mut store = Store::new(&self.engine, guest);
         store.limiter(|guest| &mut guest.limits);
         store.set_fuel(FUEL)?;
         let policy = self.compiled.instantiate(&mut store)?;
@@ -70,8 +96,16 @@ impl Policy {
         Ok(())
     }
 
-    pub fn request(&mut self, head: &RequestHead) -> (Seen, Verdict) {
+    pub fn request(&mut self, head: &RequestHead, client: SocketAddr) -> (Seen, Verdict) {
         let answer = self.call(|policy, store| {
+            store.data_mut().client = Some(client);
+            // Ticks come with requests; a gateway that serves people has a timer.
+            if let Some((period, due)) = store.data().tick
+                && due <= Instant::now()
+            {
+                store.data_mut().tick = Some((period, Instant::now() + period));
+                policy.portcullis_policy_head_filter().call_on_tick(&mut *store)?;
+            }
             let exchanges = policy.portcullis_policy_head_filter().exchange();
             let exchange = exchanges.call_constructor(&mut *store)?;
             Ok((exchange, exchanges.call_on_request_head(store, exchange, head)?))
@@ -106,6 +140,7 @@ impl Policy {
         let answer = call(policy, store);
         if let Err(trap) = &answer {
             println!("a policy trapped: {trap:#}");
+            self.shared = mem::take(&mut store.data_mut().shared);
             self.instance = None;
         }
         Ok(answer?)
@@ -114,7 +149,8 @@ impl Policy {
 
 /// Fails closed.
 fn refused() -> Verdict {
-    Verdict::Reply(Reply { status: 503, headers: Vec::new(), body: Vec::new(), details: "policy_failed".into() })
+    let details = "policy_failed".into();
+    Verdict::Reply(Reply { status: 503, headers: Vec::new(), body: Vec::new(), details, grpc_status: None })
 }
 
 impl types::Host for Guest {}
@@ -155,6 +191,57 @@ impl Host for Guest {
     fn leave_record(&mut self, name: String, text: String) {
         println!("{name}: {text}");
     }
+
+    fn earlier_record(&mut self, _: String) -> Option<String> {
+        None
+    }
+
+    fn define_gauge(&mut self, name: String) -> u32 {
+        self.define_counter(name)
+    }
+
+    fn set_gauge(&mut self, gauge: u32, value: u64) {
+        let place = (gauge as usize).checked_sub(1);
+        if let Some((_, count)) = place.and_then(|place| self.counters.get_mut(place)) {
+            *count = value;
+        }
+    }
+
+    fn client_address(&mut self) -> Option<String> {
+        self.client.map(|client| client.to_string())
+    }
+
+    fn dynamic_metadata(&mut self, _: String, _: Vec<String>) -> Option<Vec<u8>> {
+        None
+    }
+
+    fn random(&mut self, size: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        let source = File::open("/dev/urandom").map(|file| file.take(size.min(65_536).into()));
+        // Fewer bytes tell the policy that there are none.
+        let _ = source.and_then(|mut source| source.read_to_end(&mut bytes));
+        bytes
+    }
+
+    fn set_tick_period(&mut self, milliseconds: u32) {
+        let period = Duration::from_millis(milliseconds.into());
+        self.tick = (milliseconds > 0).then(|| (period, Instant::now() + period));
+    }
+}
+
+impl store::Host for Guest {
+    fn get(&mut self, key: Vec<u8>) -> Option<Entry> {
+        self.shared.values.get(&key).cloned()
+    }
+
+    fn put(&mut self, key: Vec<u8>, value: Vec<u8>, over: Option<u32>) -> bool {
+        if self.shared.values.get(&key).map(|entry| entry.version) != over {
+            return false;
+        }
+        self.shared.last = self.shared.last.wrapping_add(1);
+        self.shared.values.insert(key, Entry { value, version: self.shared.last });
+        true
+    }
 }
 
 #[cfg(test)]
@@ -189,17 +276,18 @@ mod tests {
             headers: Vec::new(),
         };
         let response = ResponseHead { status: 200, headers: Vec::new() };
+        let client = SocketAddr::from(([192, 0, 2, 1], 1));
         let mut policy = policy();
-        let (early, verdict) = policy.request(&request());
+        let (early, verdict) = policy.request(&request(), client);
         assert_eq!(status(&verdict), 0);
 
         policy.fuel = 100;
-        let (refused, verdict) = policy.request(&request());
+        let (refused, verdict) = policy.request(&request(), client);
         assert_eq!(status(&verdict), 503);
         policy.fuel = FUEL;
         assert_eq!(status(&policy.response(refused, &response)), 503, "it was never seen");
 
-        let (late, verdict) = policy.request(&request());
+        let (late, verdict) = policy.request(&request(), client);
         assert_eq!((status(&verdict), policy.generation), (0, 2));
         assert_eq!(status(&policy.response(early, &response)), 503, "its instance is gone");
         assert!(matches!(policy.response(late, &response), Verdict::Edit(edits) if edits.len() > 5));

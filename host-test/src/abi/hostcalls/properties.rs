@@ -21,8 +21,8 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let (path, value) = (call.bytes(path, path_size)?, call.bytes(value, value_size)?);
             let guest = call.guest();
             let exchange = guest.exchange().ok_or(Status::NotFound)?;
-            let once = guest.foreign.read_only(&path);
-            Ok(exchange.borrow_mut().set_declared(&path, &value, once)?)
+            let declaration = guest.foreign.declaration(&path);
+            Ok(exchange.borrow_mut().set_declared(&path, &value, declaration)?)
         });
     }
     Ok(())

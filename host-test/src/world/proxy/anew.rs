@@ -85,6 +85,7 @@ impl Proxy {
         });
         self.world.borrow_mut().connected = true;
         let Some(open) = self.open.get_mut(name) else { return };
+        stream.follow(&open.stream);
         (open.stream, open.redirects) = (stream, open.redirects + 1);
         let ends = body.is_empty();
         self.run(name, |run| {

@@ -19,6 +19,11 @@ impl Stream {
         }
     }
 
+    /// Begins with what the stream that was redirected to it left for it.
+    pub fn follow(&mut self, earlier: &Self) {
+        (self.declared, self.filter_state) = earlier.declared.handed_on(&earlier.filter_state);
+    }
+
     /// No further attempt is made.
     pub fn give_up(&mut self) {
         self.flags |= RETRIES_SPENT;

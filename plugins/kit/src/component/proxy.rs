@@ -1,11 +1,12 @@
 //! Between the words of `wit/` and ours. No decision.
 
-use super::bindings::portcullis::policy::{host, types};
+use super::bindings::portcullis::policy::{host, store, types};
 use crate::{
     config::ConfigError,
     head::{Headers, RequestHead},
-    host::{CounterId, Host, Level, RouteProperty},
+    host::{CounterId, GaugeId, Host, Level, NoRandom, RouteProperty, StatefulHost},
     reason,
+    store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
 };
 
@@ -47,6 +48,70 @@ impl Host for Proxy {
 
     fn now(&mut self) -> u64 {
         host::now()
+    }
+}
+
+impl Store for Proxy {
+    fn get(&mut self, key: &[u8]) -> Found {
+        match store::get(key) {
+            Some(store::Entry { value, version }) => Found::Value(value, Version(version)),
+            None => Found::Nothing,
+        }
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], over: Over) -> Written {
+        let version = match over {
+            Over::Nothing => None,
+            Over::Version(Version(version)) => Some(version),
+        };
+        if store::put(key, value, version) { Written::Done } else { Written::Lost }
+    }
+}
+
+impl StatefulHost for Proxy {
+    fn define_gauge(&mut self, name: &str) -> GaugeId {
+        GaugeId(host::define_gauge(name))
+    }
+
+    fn set_gauge(&mut self, GaugeId(gauge): GaugeId, value: u64) {
+        host::set_gauge(gauge, value);
+    }
+
+    fn add(&mut self, CounterId(counter): CounterId, by: u64) {
+        host::increment(counter, by);
+    }
+
+    fn client_address(&mut self) -> Vec<u8> {
+        host::client_address().unwrap_or_default().into_bytes()
+    }
+
+    fn dynamic_metadata(&mut self, namespace: &str, path: &[String]) -> Vec<u8> {
+        host::dynamic_metadata(namespace, path).unwrap_or_default()
+    }
+
+    fn request_head(&mut self) -> Option<RequestHead> {
+        None
+    }
+
+    /// A gateway keeps them anyway.
+    fn keep_record(&mut self, _: &str) {}
+
+    fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>> {
+        host::earlier_record(name).map(String::into_bytes)
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), NoRandom> {
+        let size = u32::try_from(bytes.len()).map_err(|_| NoRandom)?;
+        let random = host::random(size);
+        if random.len() != bytes.len() {
+            return Err(NoRandom);
+        }
+        bytes.copy_from_slice(&random);
+        Ok(())
+    }
+
+    fn set_tick_period(&mut self, milliseconds: u32) {
+        host::set_tick_period(milliseconds);
     }
 }
 
@@ -92,7 +157,13 @@ pub fn verdict(verdict: Verdict<'_>) -> types::Verdict {
 
 fn reply(reply: Reply) -> types::Reply {
     let headers = reply.headers.into_iter().map(|(name, value)| types::Header { name, value }).collect();
-    types::Reply { status: reply.status, headers, body: reply.body, details: reply.details }
+    types::Reply {
+        status: reply.status,
+        headers,
+        body: reply.body,
+        details: reply.details,
+        grpc_status: reply.grpc_status,
+    }
 }
 
 /// What every message gets before a configuration was taken.

@@ -1,11 +1,6 @@
 //! An object whose names are the operator's own: policies by name, headers by name.
 
-use std::{fmt, marker::PhantomData};
-
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
+use super::{error::ConfigError, typed::FromValue, value::Value};
 
 /// Names and values in the order in which they were written. A list and no tree: it is read once, and
 /// each tree is some ten thousand bytes more of module.
@@ -18,27 +13,19 @@ impl<T> Default for Entries<T> {
     }
 }
 
-struct Read<T>(PhantomData<T>);
-
-impl<'de, T: Deserialize<'de>> Visitor<'de> for Read<T> {
-    type Value = Entries<T>;
-
-    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("an object")
+impl<T: FromValue> FromValue for Entries<T> {
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let mut entries = Self::default();
+        entries.fill(value)?;
+        Ok(entries)
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<T>, A::Error> {
-        let mut entries = Vec::new();
-        while let Some(entry) = map.next_entry()? {
-            entries.push(entry);
+    fn fill(&mut self, value: &Value) -> Result<(), ConfigError> {
+        for (name, value) in value.fields()? {
+            let value = T::from_value(value).map_err(|error| error.under(name))?;
+            self.0.push((name.clone(), value));
         }
-        Ok(Entries(entries))
-    }
-}
-
-impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(Read(PhantomData))
+        Ok(())
     }
 }
 

@@ -1,16 +1,29 @@
 //! From the bytes that Envoy hands over to types, in three steps: bytes → [`Value`] (JSON text or a
-//! serialised `google.protobuf.Struct`), value → raw types (serde, unknown fields refused, the path
+//! serialised `google.protobuf.Struct`), value → raw types ([`FromValue`], unknown fields refused, the path
 //! kept), raw → configuration that cannot be wrong (`TryFrom`, in each filter).
+//!
+//! serde's derive isn't used: each struct would bring a visitor for the names of its fields, one for the fields, and
+//! one for each option among them, and each of these the code that drops what was read when an error comes. The rate
+//! limiter's module was 318 KB with it and 230 KB without, that of the security headers 148 and 107. With
+//! [`fields!`](crate::fields) a struct adds a table and a few stores, and one function reads them all.
 
 mod entries;
 mod error;
+mod fields;
 mod json;
 mod nearest;
 mod numbers;
 pub(crate) mod protobuf;
+mod typed;
 mod value;
+mod words;
 
-pub use self::{entries::Entries, error::ConfigError, nearest::nearest, value::Value};
+pub use self::{entries::Entries, error::ConfigError, nearest::meant, typed::FromValue, value::Value};
+#[doc(hidden)]
+pub use self::{
+    fields::{Known, Slot, plain, read_fields},
+    words::{no_word, read_word},
+};
 
 /// Reads a configuration. Bytes that are a whole serialised `Struct` are one; anything else is JSON.
 /// The two can't be confused: every entry of a `Struct` holds the byte 0x12, which JSON forbids.
@@ -27,33 +40,30 @@ pub fn read(bytes: &[u8]) -> Result<Value, ConfigError> {
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
+    use crate::{fields, words};
 
-    #[derive(Debug, Deserialize, PartialEq)]
-    #[serde(deny_unknown_fields)]
-    struct Limits {
-        name: String,
-        #[serde(default)]
-        requests: u32,
-        #[serde(default)]
-        ratio: f64,
-        #[serde(default)]
-        kind: Option<Kind>,
-        #[serde(default)]
-        inner: Vec<Limits>,
+    fields! {
+        #[derive(Debug, PartialEq)]
+        struct Limits {
+            name: String,
+            requests: u32 = default,
+            ratio: f64 = default,
+            kind: Option<Kind> = default,
+            inner: Vec<Limits> = default,
+        }
     }
 
-    #[derive(Debug, Deserialize, PartialEq)]
-    #[serde(rename_all = "snake_case")]
-    enum Kind {
-        On,
-        Off,
+    words! {
+        #[derive(Clone, Copy, Debug, PartialEq)]
+        enum Kind {
+            On = "on",
+            Off = "off",
+        }
     }
 
     fn limits(json: &str) -> Result<Limits, String> {
-        read(json.as_bytes()).and_then(Value::into_typed).map_err(|error| error.to_string())
+        read(json.as_bytes()).and_then(|value| value.typed()).map_err(|error| error.to_string())
     }
 
     #[test]

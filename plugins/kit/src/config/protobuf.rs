@@ -4,10 +4,7 @@
 //! Source: <https://protobuf.dev/programming-guides/encoding/>, `google/protobuf/struct.proto`,
 //! `envoy/config/core/v3/base.proto`.
 
-use super::value::Value;
-
-/// Deeper nesting than any policy has; a bound for the stack.
-const DEEPEST: usize = 32;
+use super::value::{DEEPEST, Value};
 
 /// A whole `Struct`, or `None` where the bytes are anything else. No bytes are none: they are what
 /// JSON text without a character is, too.
@@ -88,11 +85,12 @@ fn value(bytes: &[u8], depth: usize) -> Option<Value> {
 }
 
 fn list(bytes: &[u8], depth: usize) -> Option<Value> {
-    let entries = fields(bytes).map(|field| match field? {
-        (1, Payload::Bytes(entry)) => value(entry, depth),
-        _ => None,
-    });
-    entries.collect::<Option<_>>().map(Value::List)
+    let mut entries = Vec::new();
+    for field in fields(bytes) {
+        let (1, Payload::Bytes(entry)) = field? else { return None };
+        entries.push(value(entry, depth)?);
+    }
+    Some(Value::List(entries))
 }
 
 enum Payload<'a> {

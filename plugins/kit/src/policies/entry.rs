@@ -1,6 +1,6 @@
 //! What a route or virtual host says in its metadata: a policy's name, and fields to change in it.
 
-use crate::config::{ConfigError, Value, nearest, protobuf};
+use crate::config::{ConfigError, Value, meant, protobuf};
 
 /// More bytes than this in one namespace are refused; what a route adds is small.
 pub(super) const LARGEST: usize = 16 << 10;
@@ -21,7 +21,7 @@ impl Entry {
         let mut entry = Self::default();
         for (name, value) in value.into_fields()? {
             if name == "policy" {
-                entry.policy = Some(value.into_typed().map_err(|error| error.under("policy"))?);
+                entry.policy = Some(value.typed().map_err(|error| error.under("policy"))?);
                 continue;
             }
             if !overridable.contains(&name) {
@@ -37,8 +37,9 @@ impl Entry {
         Ok(entry)
     }
 
-    /// The policy as written, with this entry's fields in place of its own.
-    pub(super) fn applied_to(self, written: Value) -> Result<Value, ConfigError> {
+    /// The policy at `index` as written, with this entry's fields in place of its own.
+    pub(super) fn applied_to(self, written: &[(String, Value)], index: usize) -> Result<Value, ConfigError> {
+        let written = written.get(index).map_or(Value::Null, |(_, written)| written.clone());
         let mut fields = written.into_fields()?;
         for (name, value) in self.fields {
             match fields.iter_mut().find(|(known, _)| *known == name) {
@@ -55,6 +56,5 @@ fn refusal(name: &str, overridable: &[String], possible: &[&str]) -> ConfigError
         return ConfigError::new("isn't overridable; list it under `overridable`, or make it a policy of its own");
     }
     let known = overridable.iter().map(String::as_str).chain(["policy"]);
-    let hint = nearest(name, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-    ConfigError::new(format!("no such field{hint}"))
+    ConfigError::new(format!("no such field{}", meant(name, known)))
 }

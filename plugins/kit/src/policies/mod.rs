@@ -14,18 +14,20 @@
 mod cache;
 mod entry;
 pub mod path;
+mod plan;
 mod raw;
 mod routes;
 
 use std::rc::Rc;
 
-use self::{cache::Cache, entry::Entry, routes::Rules};
+use self::{cache::Cache, entry::Entry, plan::Plan};
 pub use self::{
     raw::{RawPolicies, Switch},
     routes::{HeadMatches, RawMatch, RawRule},
 };
 use crate::{
-    config::{ConfigError, Value, nearest, protobuf},
+    config::{ConfigError, FromValue, Value, protobuf},
+    fields,
     head::RequestHead,
     host::{Host, RouteProperty},
     mode::Mode,
@@ -41,14 +43,24 @@ pub trait Policy: Sized + 'static {
     const REASONS: &'static [Reason];
     /// The fields that a configuration may list as `overridable`.
     const OVERRIDABLE: &'static [&'static str];
+    /// What stands beside the policies and is the same for all of them: [`NoSettings`], mostly.
+    type Settings: FromValue + Default;
+    /// The names of its fields.
+    const SETTINGS: &'static [&'static str] = &[];
 
     /// Reads one policy.
     ///
     /// # Errors
     /// What is wrong with it, with the path inside of it.
-    fn from_value(value: Value) -> Result<Self, ConfigError>;
+    fn from_value(value: &Value) -> Result<Self, ConfigError>;
 
     fn mode(&self) -> Mode;
+}
+
+fields! {
+    /// For a filter with policies alone.
+    #[derive(Clone, Copy, Debug, Default)]
+    pub struct NoSettings {}
 }
 
 /// A policy with its name, and what metadata changed in it.
@@ -99,14 +111,7 @@ impl<P> Choice<P> {
 #[derive(Debug)]
 pub struct Policies<P> {
     named: Vec<Rc<Named<P>>>,
-    /// The policies as they were written, for metadata to change.
-    written: Vec<Value>,
-    default: Option<usize>,
-    require: bool,
-    per_route: Switch,
-    record: Switch,
-    rules: Rules,
-    overridable: Vec<String>,
+    plan: Plan,
     namespace: String,
     cache: Cache<P>,
 }
@@ -114,48 +119,17 @@ pub struct Policies<P> {
 impl<P: Policy> Policies<P> {
     /// # Errors
     /// The first thing wrong in the configuration, with its path.
-    pub fn from_value(configuration: Value) -> Result<Self, ConfigError> {
-        let raw: RawPolicies<Value> = configuration.into_typed()?;
+    pub fn from_value(configuration: Value) -> Result<(Self, P::Settings), ConfigError> {
+        let (plan, settings) = Plan::read(configuration, P::SETTINGS, P::OVERRIDABLE)?;
         let mut named = Vec::new();
-        let mut written = Vec::new();
-        for (name, value) in raw.policies.0 {
-            let at = format!("policies.{name}");
-            raw::check_name(&name).map_err(|error| error.under(&at))?;
-            let policy = P::from_value(value.clone()).map_err(|error| error.under(&at))?;
-            named.push(Rc::new(Named { name: name.into(), index: named.len(), policy, changed_by: Vec::new() }));
-            written.push(value);
+        for (name, value) in &plan.written {
+            let policy = P::from_value(value).map_err(|error| error.under(name).under("policies"))?;
+            let (name, index) = (name.as_str().into(), named.len());
+            named.push(Rc::new(Named { name, index, policy, changed_by: Vec::new() }));
         }
-        if named.is_empty() {
-            return Err(ConfigError::new("no policies: name at least one").under("policies"));
-        }
-        let index_of = |name: &str| {
-            named.iter().position(|policy| *policy.name == *name).ok_or_else(|| {
-                let near = nearest(name, named.iter().map(|policy| &*policy.name));
-                let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                ConfigError::new(format!("no policy is called `{name}`{hint}"))
-            })
-        };
-        let default = raw.default_policy.as_deref().map(&index_of).transpose();
-        let default = default.map_err(|error| error.under("default_policy"))?;
-        let rules = Rules::new(raw.routes, &index_of).map_err(|error| error.under("routes"))?;
-        raw::check_overridable(&raw.overridable, P::OVERRIDABLE).map_err(|error| error.under("overridable"))?;
-        if raw.per_route == Switch::Off && !raw.overridable.is_empty() {
-            return Err(
-                ConfigError::new("has no effect with `per_route: off`; remove one of the two").under("overridable")
-            );
-        }
-        Ok(Self {
-            named,
-            written,
-            default,
-            require: raw.require_policy,
-            per_route: raw.per_route,
-            record: raw.record,
-            rules,
-            overridable: raw.overridable,
-            namespace: format!("portcullis.{}", P::FILTER),
-            cache: Cache::default(),
-        })
+        let settings = settings.typed()?;
+        let namespace = format!("portcullis.{}", P::FILTER);
+        Ok((Self { named, plan, namespace, cache: Cache::default() }, settings))
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Named<P>> {
@@ -164,32 +138,32 @@ impl<P: Policy> Policies<P> {
 
     /// Whether metadata may change the mode of a policy.
     pub fn mode_is_overridable(&self) -> bool {
-        self.overridable.iter().any(|field| field == "mode")
+        self.plan.overridable.iter().any(|field| field == "mode")
     }
 
     /// Whether `routes` match on the request's head, so that it must be read.
     pub fn reads_head(&self) -> bool {
-        self.rules.read_head()
+        self.plan.rules.read_head()
     }
 
     /// Whether decisions leave a record for the access log.
     pub fn leave_records(&self) -> bool {
-        self.record == Switch::On
+        self.plan.record == Switch::On
     }
 
     /// Whether nothing may reach the upstream before a policy is chosen.
     pub fn is_required(&self) -> bool {
-        self.require
+        self.plan.require
     }
 
     /// What `routes` make of a request's head; to be kept until the choice is confirmed.
     pub fn match_head(&self, head: &RequestHead) -> HeadMatches {
-        self.rules.match_head(head)
+        self.plan.rules.match_head(head)
     }
 
     /// Chooses. The second value is a line for the proxy's log where metadata can't be followed.
     pub fn choose(&mut self, host: &mut impl Host, heads: &HeadMatches) -> (Choice<P>, Option<String>) {
-        if self.per_route == Switch::On {
+        if self.plan.per_route == Switch::On {
             for property in [RouteProperty::RouteMetadata, RouteProperty::VirtualHostMetadata] {
                 let metadata = host.route(property);
                 match protobuf::namespace(&metadata, &self.namespace) {
@@ -209,7 +183,7 @@ impl<P: Policy> Policies<P> {
     }
 
     fn without_metadata(&self, host: &mut impl Host, heads: &HeadMatches) -> Choice<P> {
-        match self.rules.choose(host, heads) {
+        match self.plan.rules.choose(host, heads) {
             Ok(Some(index)) => self.at(index, None),
             Ok(None) => self.or_default(None),
             // The client wrote it so; a default would let it choose its policy.
@@ -226,11 +200,11 @@ impl<P: Policy> Policies<P> {
 
     /// `default_policy`, where nobody chose (`wrong` is `None`) or what chose can't be followed.
     fn or_default(&self, wrong: Option<Reason>) -> Choice<P> {
-        match (wrong, self.default) {
-            (Some(reason), _) if self.require => Choice::Refused(reason),
+        match (wrong, self.plan.default) {
+            (Some(reason), _) if self.plan.require => Choice::Refused(reason),
             (note, Some(index)) => self.at(index, note),
             (Some(reason), None) => Choice::Refused(reason),
-            (None, None) if self.require => Choice::Refused(reason::POLICY_REQUIRED),
+            (None, None) if self.plan.require => Choice::Refused(reason::POLICY_REQUIRED),
             (None, None) => Choice::Nobody,
         }
     }
@@ -239,7 +213,7 @@ impl<P: Policy> Policies<P> {
         if let Some(choice) = self.cache.get(bytes) {
             return (choice, None);
         }
-        let entry = match Entry::read(bytes, &self.overridable, P::OVERRIDABLE) {
+        let entry = match Entry::read(bytes, &self.plan.overridable, P::OVERRIDABLE) {
             Ok(entry) => entry,
             Err(error) => return self.remember(bytes, Choice::Refused(reason::OVERRIDE_INVALID), Some(error)),
         };
@@ -247,9 +221,7 @@ impl<P: Policy> Policies<P> {
             Some(name) => match self.named.iter().find(|named| *named.name == **name) {
                 Some(named) => Choice::Policy(Rc::clone(named), None),
                 None => {
-                    let near = nearest(name, self.named.iter().map(|named| &*named.name));
-                    let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-                    let error = ConfigError::new(format!("no policy is called `{name}`{hint}")).under("policy");
+                    let error = raw::no_policy(name, &self.plan.written).under("policy");
                     let choice = self.or_default(Some(reason::POLICY_UNKNOWN));
                     return self.remember(bytes, choice, Some(error));
                 }
@@ -271,8 +243,7 @@ impl<P: Policy> Policies<P> {
         if entry.fields.is_empty() {
             return (base, None);
         }
-        let written = self.written.get(named.index).cloned().unwrap_or(Value::Null);
-        match entry.applied_to(written).and_then(P::from_value) {
+        match entry.applied_to(&self.plan.written, named.index).and_then(|value| P::from_value(&value)) {
             Ok(policy) => {
                 let (name, index) = (Rc::clone(&named.name), named.index);
                 let changed = Named { name, index, policy, changed_by: bytes.to_vec() };

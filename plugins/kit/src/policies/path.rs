@@ -22,7 +22,11 @@ pub fn segments(path: &[u8]) -> Result<Vec<Vec<u8>>, Ambiguous> {
         return Ok(Vec::new());
     }
     let path = path.strip_suffix(b"/").unwrap_or(path);
-    path.split(|byte| *byte == b'/').map(segment).collect()
+    let mut segments = Vec::with_capacity(4);
+    for encoded in path.split(|byte| *byte == b'/') {
+        segments.push(segment(encoded)?);
+    }
+    Ok(segments)
 }
 
 fn segment(encoded: &[u8]) -> Result<Vec<u8>, Ambiguous> {
@@ -69,16 +73,26 @@ pub fn host(authority: &[u8]) -> Result<Vec<u8>, Ambiguous> {
     let port = authority.get(name.len()..).unwrap_or_default();
     let port_is_one = matches!(port, [] | [b':', ..]) && port.iter().skip(1).all(u8::is_ascii_digit);
     let name = name.strip_suffix(b".").unwrap_or(name);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'[' | b']' | b':');
-    let labels_are_whole = name.split(|byte| *byte == b'.').all(|label| !label.is_empty());
-    if !labels_are_whole || !port_is_one || !name.iter().all(plain) {
+    // No label is empty: no dot stands at the beginning, at the end, or behind another.
+    let mut before = b'.';
+    for byte in name {
+        let fits = match byte {
+            b'.' => before != b'.',
+            byte => byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'[' | b']' | b':'),
+        };
+        if !fits {
+            return Err(Ambiguous);
+        }
+        before = *byte;
+    }
+    if before == b'.' || !port_is_one {
         return Err(Ambiguous);
     }
     Ok(name.to_ascii_lowercase())
 }
 
 /// A host as a configuration may want it.
-pub(super) fn wanted_host(text: &str) -> Result<String, ConfigError> {
+pub fn wanted_host(text: &str) -> Result<String, ConfigError> {
     let name = text.strip_prefix("*.").unwrap_or(text);
     match host(name.as_bytes()) {
         Ok(canonical) if canonical == name.to_ascii_lowercase().as_bytes() => Ok(text.to_ascii_lowercase()),
@@ -87,7 +101,7 @@ pub(super) fn wanted_host(text: &str) -> Result<String, ConfigError> {
 }
 
 /// Whether a host is `wanted`, or below it where that begins with `*.`. Both in canonical form.
-pub(super) fn host_matches(wanted: &str, host: &[u8]) -> bool {
+pub fn host_matches(wanted: &str, host: &[u8]) -> bool {
     match wanted.strip_prefix('*') {
         Some(suffix) => host.strip_suffix(suffix.as_bytes()).is_some_and(|below| !below.is_empty()),
         None => wanted.as_bytes() == host,
@@ -116,16 +130,39 @@ impl Template {
         if text.contains(['?', '#', '%', '{']) {
             return Err(wrong("has a `?`, `#`, `%` or `{`; write the decoded path alone, and `:name` for one segment"));
         }
-        let segments = segments(closed.as_bytes())
-            .map_err(|Ambiguous| wrong("isn't a plain path that begins with `/`"))?
-            .into_iter()
-            .map(|segment| match segment.as_slice() {
-                [b':', _, ..] => Ok(None),
-                literal if literal.contains(&b'*') => Err(wrong("has a `*` that isn't its whole last segment")),
-                _ => Ok(Some(segment)),
-            })
-            .collect::<Result<_, _>>()?;
-        Ok(Self { segments, open })
+        let segments =
+            segments(closed.as_bytes()).map_err(|Ambiguous| wrong("isn't a plain path that begins with `/`"))?;
+        let mut template = Self { segments: Vec::new(), open };
+        for segment in segments {
+            let is_name = matches!(segment.as_slice(), [b':', _, ..]);
+            if !is_name && segment.contains(&b'*') {
+                return Err(wrong("has a `*` that isn't its whole last segment"));
+            }
+            template.segments.push((!is_name).then_some(segment));
+        }
+        Ok(template)
+    }
+
+    /// The segments that the template leaves open; `None` where the path doesn't match.
+    pub fn open_segments(&self, path: &[Vec<u8>]) -> Option<Vec<Vec<u8>>> {
+        if !self.matches(path) {
+            return None;
+        }
+        let wanted = self.segments.iter().map(Option::is_none).chain(std::iter::repeat(true));
+        Some(wanted.zip(path).filter(|(is_open, _)| *is_open).map(|(_, segment)| segment.clone()).collect())
+    }
+
+    /// Writes bytes that no other template writes.
+    pub fn write(&self, out: &mut Vec<u8>) {
+        out.push(self.open.into());
+        for segment in &self.segments {
+            // A literal segment holds no slash.
+            out.push(b'/');
+            match segment {
+                Some(literal) => out.extend(literal),
+                None => out.push(b'/'),
+            }
+        }
     }
 
     pub fn matches(&self, path: &[Vec<u8>]) -> bool {

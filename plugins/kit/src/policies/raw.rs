@@ -1,49 +1,43 @@
 //! The part of the configuration that is the same in every filter, as it is written.
 
-use serde::Deserialize;
-
 use super::routes::RawRule;
 use crate::{
-    config::{ConfigError, Entries, nearest},
+    config::{ConfigError, Entries, Value, meant},
+    fields,
     seen::NO_NAME,
+    words,
 };
 
-/// The configuration of a filter.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawPolicies<R> {
-    /// Every policy that a route can choose, by name: letters, digits, `-` and `_`, at most 64.
-    pub policies: Entries<R>,
-    /// The policy where neither metadata nor `routes` choose one.
-    #[serde(default)]
-    pub default_policy: Option<String>,
-    /// Answer 503 where nothing chooses a policy, where metadata names one that doesn't exist, and
-    /// where the route changes after the choice. Costs a second look at the route.
-    #[serde(default)]
-    pub require_policy: bool,
-    /// Whether the metadata of routes and virtual hosts is read.
-    #[serde(default)]
-    pub per_route: Switch,
-    /// Whether each decision leaves a record for the access log.
-    #[serde(default)]
-    pub record: Switch,
-    /// Chooses where metadata can't be set; the first that matches.
-    #[serde(default)]
-    pub routes: Vec<RawRule>,
-    /// The fields of a policy that metadata may change.
-    #[serde(default)]
-    pub overridable: Vec<String>,
+fields! {
+    /// The configuration of a filter.
+    #[derive(Clone, Debug)]
+    pub struct RawPolicies<R> {
+        /// Every policy that a route can choose, by name: letters, digits, `-` and `_`, at most 64.
+        pub policies: Entries<R>,
+        /// The policy where neither metadata nor `routes` choose one.
+        pub default_policy: Option<String> = default,
+        /// Answer 503 where nothing chooses a policy, where metadata names one that doesn't exist, and
+        /// where the route changes after the choice. Costs a second look at the route.
+        pub require_policy: bool = default,
+        /// Whether the metadata of routes and virtual hosts is read.
+        pub per_route: Switch = default,
+        /// Whether each decision leaves a record for the access log.
+        pub record: Switch = default,
+        /// Chooses where metadata can't be set; the first that matches.
+        pub routes: Vec<RawRule> = default,
+        /// The fields of a policy that metadata may change.
+        pub overridable: Vec<String> = default,
+    }
 }
 
-/// YAML makes booleans of both words; they are read back.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(rename_all = "snake_case")]
-pub enum Switch {
-    #[default]
-    On,
-    Off,
+words! {
+    /// YAML makes booleans of both words; they are read back.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+    pub enum Switch {
+        #[default]
+        On = "on",
+        Off = "off",
+    }
 }
 
 /// Names of policies stand in metrics and records: a fixed alphabet, and no name that means none.
@@ -56,11 +50,15 @@ pub(super) fn check_name(name: &str) -> Result<(), ConfigError> {
     }
 }
 
+pub(super) fn no_policy(name: &str, known: &[(String, Value)]) -> ConfigError {
+    let hint = meant(name, known.iter().map(|(known, _)| known.as_str()));
+    ConfigError::new(format!("no policy is called `{name}`{hint}"))
+}
+
 pub(super) fn check_overridable(listed: &[String], possible: &[&str]) -> Result<(), ConfigError> {
     for (index, field) in listed.iter().enumerate() {
         if !possible.contains(&field.as_str()) {
-            let near = nearest(field, possible.iter().copied());
-            let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+            let hint = meant(field, possible.iter().copied());
             let choices = possible.join(", ");
             return Err(ConfigError::new(format!("`{field}` can't be overridable{hint} (can be: {choices})")).at(index));
         }

@@ -1,48 +1,42 @@
 //! `routes`: choosing a policy by what the filter itself sees, for gateways where metadata can't be
 //! set (Istio's WasmPlugin, Envoy Gateway). The first rule of which every condition holds decides.
 
-use serde::Deserialize;
-
 use super::path::{self, Template};
 use crate::{
     config::ConfigError,
+    fields,
     head::RequestHead,
     host::{Host, RouteProperty},
     reason::{self, Reason},
 };
 
-/// One entry of `routes`.
-#[derive(Clone, Debug, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawRule {
-    pub r#match: RawMatch,
-    pub policy: String,
+fields! {
+    /// One entry of `routes`.
+    #[derive(Clone, Debug)]
+    pub struct RawRule {
+        pub r#match: RawMatch,
+        pub policy: String,
+    }
 }
 
-/// All conditions that are given must hold; one at least is given.
-#[derive(Clone, Debug, Default, Deserialize)]
-#[cfg_attr(not(target_family = "wasm"), derive(schemars::JsonSchema))]
-#[serde(deny_unknown_fields)]
-pub struct RawMatch {
-    /// The name of Envoy's route.
-    #[serde(default)]
-    pub route_name: Option<String>,
-    /// The name of Envoy's virtual host.
-    #[serde(default)]
-    pub virtual_host_name: Option<String>,
-    /// The request's host without port, in any case; `*.example.com` for every name below it.
-    #[serde(default)]
-    pub host: Option<String>,
-    /// The request's method in capital letters. `GET` isn't `HEAD`.
-    #[serde(default)]
-    pub method: Option<String>,
-    /// `/api/novel/:id`: each `:name` is one segment; `/files/*` is all below it.
-    #[serde(default)]
-    pub path_template: Option<String>,
+fields! {
+    /// All conditions that are given must hold; one at least is given.
+    #[derive(Clone, Debug, Default)]
+    pub struct RawMatch {
+        /// The name of Envoy's route.
+        pub route_name: Option<String> = default,
+        /// The name of Envoy's virtual host.
+        pub virtual_host_name: Option<String> = default,
+        /// The request's host without port, in any case; `*.example.com` for every name below it.
+        pub host: Option<String> = default,
+        /// The request's method in capital letters. `GET` isn't `HEAD`.
+        pub method: Option<String> = default,
+        /// `/api/novel/:id`: each `:name` is one segment; `/files/*` is all below it.
+        pub path_template: Option<String> = default,
+    }
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Rule {
     route_name: Option<String>,
     virtual_host_name: Option<String>,
@@ -53,7 +47,7 @@ struct Rule {
     policy: usize,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Rules(Vec<Rule>);
 
 /// Which rules a request's head satisfies, by position. Empty where no head was read.
@@ -72,12 +66,14 @@ impl Rule {
 
 impl Rules {
     pub(super) fn new(
-        raw: Vec<RawRule>,
+        raw: &mut [RawRule],
         index_of: &dyn Fn(&str) -> Result<usize, ConfigError>,
     ) -> Result<Self, ConfigError> {
-        let rules =
-            raw.into_iter().enumerate().map(|(index, raw)| rule(raw, index_of).map_err(|error| error.at(index)));
-        rules.collect::<Result<_, _>>().map(Self)
+        let mut rules = Vec::new();
+        for raw in raw {
+            rules.push(rule(raw, index_of).map_err(|error| error.at(rules.len()))?);
+        }
+        Ok(Self(rules))
     }
 
     pub(super) fn read_head(&self) -> bool {
@@ -102,6 +98,9 @@ impl Rules {
     /// # Errors
     /// The request's head is ambiguous where rules ask for it: none of them may be taken, nor passed by.
     pub(super) fn choose(&self, host: &mut impl Host, heads: &HeadMatches) -> Result<Option<usize>, Reason> {
+        if self.0.is_empty() {
+            return Ok(None);
+        }
         if heads.ambiguous {
             return Err(reason::REQUEST_AMBIGUOUS);
         }
@@ -129,24 +128,35 @@ impl Lazy {
     }
 }
 
-fn rule(raw: RawRule, index_of: &dyn Fn(&str) -> Result<usize, ConfigError>) -> Result<Rule, ConfigError> {
-    let RawMatch { route_name, virtual_host_name, host, method, path_template } = raw.r#match;
-    let path = path_template.as_deref().map(Template::new).transpose();
-    let path = path.map_err(|error| error.under("path_template").under("match"))?;
-    let host = host.map(|host| path::wanted_host(&host)).transpose();
-    let host = host.map_err(|error| error.under("host").under("match"))?;
+fn rule(raw: &mut RawRule, index_of: &dyn Fn(&str) -> Result<usize, ConfigError>) -> Result<Rule, ConfigError> {
     let policy = index_of(&raw.policy).map_err(|error| error.under("policy"))?;
-    for (field, text) in [("route_name", &route_name), ("virtual_host_name", &virtual_host_name), ("method", &method)] {
-        if text.as_ref().is_some_and(String::is_empty) {
-            return Err(ConfigError::new("is empty; leave it out to match any").under(field).under("match"));
-        }
-    }
-    if method.as_ref().is_some_and(|method| !method.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-')) {
-        return Err(ConfigError::new("is no method: capital letters, as in `GET`").under("method").under("match"));
-    }
-    let rule = Rule { route_name, virtual_host_name, host, method, path, policy };
-    if !rule.reads_head() && rule.route_name.is_none() && rule.virtual_host_name.is_none() {
-        return Err(ConfigError::new("no condition, so it would match everything; use `default_policy`").under("match"));
-    }
+    let mut rule = Rule { policy, ..Rule::default() };
+    rule.read(&mut raw.r#match).map_err(|error| error.under("match"))?;
     Ok(rule)
+}
+
+impl Rule {
+    fn read(&mut self, raw: &mut RawMatch) -> Result<(), ConfigError> {
+        if let Some(text) = &raw.path_template {
+            self.path = Some(Template::new(text).map_err(|error| error.under("path_template"))?);
+        }
+        if let Some(text) = &raw.host {
+            self.host = Some(path::wanted_host(text).map_err(|error| error.under("host"))?);
+        }
+        let texts =
+            [("route_name", &raw.route_name), ("virtual_host_name", &raw.virtual_host_name), ("method", &raw.method)];
+        if let Some((field, _)) = texts.iter().find(|(_, text)| text.as_ref().is_some_and(String::is_empty)) {
+            return Err(ConfigError::new("is empty; leave it out to match any").under(field));
+        }
+        let is_method = |text: &String| text.bytes().all(|byte| byte.is_ascii_uppercase() || byte == b'-');
+        if !raw.method.as_ref().is_none_or(is_method) {
+            return Err(ConfigError::new("is no method: capital letters, as in `GET`").under("method"));
+        }
+        (self.route_name, self.virtual_host_name) = (raw.route_name.take(), raw.virtual_host_name.take());
+        self.method = raw.method.take();
+        if !self.reads_head() && self.route_name.is_none() && self.virtual_host_name.is_none() {
+            return Err(ConfigError::new("no condition, so it would match everything; use `default_policy`"));
+        }
+        Ok(())
+    }
 }

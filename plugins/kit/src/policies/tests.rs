@@ -8,23 +8,25 @@ use crate::{
     verdict::Verdict,
 };
 
-#[derive(Debug, serde::Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Color {
-    color: String,
-    #[serde(default)]
-    mode: Mode,
+fields! {
+    #[derive(Debug)]
+    struct Color {
+        color: String,
+        mode: Mode = default,
+    }
 }
 
 const PAINTED: Reason = Reason("painted");
 
 impl Policy for Color {
+    type Settings = NoSettings;
+
     const FILTER: &'static str = "paint";
     const REASONS: &'static [Reason] = &[PAINTED];
     const OVERRIDABLE: &'static [&'static str] = &["color", "mode"];
 
-    fn from_value(value: Value) -> Result<Self, ConfigError> {
-        let color: Self = value.into_typed()?;
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        let color: Self = value.typed()?;
         if color.color == "mud" { Err(ConfigError::new("mud is no color").under("color")) } else { Ok(color) }
     }
 
@@ -291,7 +293,7 @@ fn with_per_route_off_metadata_is_not_read() {
 #[test]
 fn the_memory_of_metadata_is_bounded() {
     let mut edge = Edge::new(r#""default_policy": "red""#);
-    let mut policies = Policies::<Color>::from_value(config_value(r#""default_policy": "red""#)).unwrap();
+    let (mut policies, _) = Policies::<Color>::from_value(config_value(r#""default_policy": "red""#)).unwrap();
     for round in 0..10_000 {
         edge.proxy.set("route metadata", OURS, &[("policy", text(&format!("p{round}")))]);
         policies.choose(&mut edge.proxy, &HeadMatches::default());

@@ -33,6 +33,13 @@ pub trait Root: Sized {
     fn on_response_headers(&mut self, _: &mut Self::Stream) -> Action {
         Action::Continue
     }
+
+    /// The stream is over, whatever way it ended.
+    fn on_end(&mut self, _: &mut Self::Stream) {}
+
+    /// The time that was asked for has passed. Only called in a module that exports the callback: one whose entry
+    /// lists `tick`.
+    fn on_tick(&mut self) {}
 }
 
 /// All contexts of one VM.
@@ -77,13 +84,23 @@ impl<R: Root> Contexts<R> {
     }
 
     pub fn delete(&self, id: u32) {
-        let mut contexts = self.0.borrow_mut();
-        if let Some(bucket) = contexts.streams.bucket(id)
+        let State { roots, streams } = &mut *self.0.borrow_mut();
+        if let Some(bucket) = streams.bucket(id)
             && let Some(place) = bucket.iter().position(|(known, _)| *known == id)
         {
-            bucket.swap_remove(place);
+            let (_, mut stream) = bucket.swap_remove(place);
+            if let Some((_, Some(root))) = roots.iter_mut().find(|(known, _)| *known == stream.root) {
+                root.on_end(&mut stream.state);
+            }
         } else {
-            contexts.roots.retain(|(known, _)| *known != id);
+            roots.retain(|(known, _)| *known != id);
+        }
+    }
+
+    pub fn tick(&self, id: u32) {
+        let mut contexts = self.0.borrow_mut();
+        if let Some((_, Some(root))) = contexts.roots.iter_mut().find(|(known, _)| *known == id) {
+            root.on_tick();
         }
     }
 

@@ -4,9 +4,18 @@
 /// Makes a [`Root`](super::Root) the module's plugin.
 ///
 /// Both header callbacks are exported even where a plugin handles one of them: without a valid
-/// configuration, the first that is called refuses the stream.
+/// configuration, the first that is called refuses the stream. Behind the type stand further callbacks that the
+/// plugin handles: `tick`.
 #[macro_export]
 macro_rules! proxy_wasm_entry {
+    ($root:ty, tick) => {
+        $crate::proxy_wasm_entry!($root);
+
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_tick(id: u32) {
+            CONTEXTS.with(|contexts| contexts.tick(id));
+        }
+    };
     ($root:ty) => {
         std::thread_local! {
             static CONTEXTS: $crate::proxy_wasm::Contexts<$root> = std::default::Default::default();

@@ -6,13 +6,16 @@
 //! then calls for every request.
 
 use super::imports::{
-    proxy_add_header_map_value, proxy_define_metric, proxy_get_buffer_bytes, proxy_get_current_time_nanoseconds,
-    proxy_get_header_map_pairs, proxy_get_property, proxy_increment_metric, proxy_log, proxy_remove_header_map_value,
-    proxy_replace_header_map_value, proxy_send_local_response, proxy_set_property,
+    proxy_add_header_map_value, proxy_call_foreign_function, proxy_define_metric, proxy_get_buffer_bytes,
+    proxy_get_current_time_nanoseconds, proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data,
+    proxy_increment_metric, proxy_log, proxy_record_metric, proxy_remove_header_map_value,
+    proxy_replace_header_map_value, proxy_send_local_response, proxy_set_property, proxy_set_shared_data,
+    proxy_set_tick_period_milliseconds, random_get,
 };
 use crate::{
     head::{Headers, RequestHead},
-    host::{CounterId, Host, Level, RouteProperty},
+    host::{CounterId, GaugeId, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
 };
 
@@ -33,8 +36,13 @@ pub enum Action {
 
 const PLUGIN_CONFIGURATION: u32 = 7;
 const COUNTER: u32 = 0;
+const GAUGE: u32 = 1;
 const OK: u32 = 0;
+const NOT_FOUND: u32 = 1;
+const CAS_MISMATCH: u32 = 8;
 const NO_GRPC_STATUS: i32 = -1;
+/// No value has it: the proxy counts from 1, and starts again before it could get there twice.
+const NO_VERSION: u32 = u32::MAX;
 
 /// Bytes that the host placed in memory that it took from `proxy_on_memory_allocate`.
 fn received(call: impl FnOnce(*mut *mut u8, *mut usize) -> u32) -> Option<Vec<u8>> {
@@ -120,7 +128,7 @@ pub fn reply(reply: &Reply) {
             reply.body.len(),
             headers.as_ptr(),
             headers.len(),
-            NO_GRPC_STATUS,
+            reply.grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(NO_GRPC_STATUS),
         )
     };
 }
@@ -139,9 +147,45 @@ fn pairs(headers: &[(Vec<u8>, Vec<u8>)]) -> Vec<u8> {
     out
 }
 
+/// A property by its path, parts parted by NUL; empty where there is none.
+fn read_property(path: &[u8]) -> Vec<u8> {
+    // SAFETY: the path is valid for reading, both pointers for writing, while the call lasts.
+    received(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).unwrap_or_default()
+}
+
 /// The proxy.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Proxy;
+
+impl Store for Proxy {
+    fn get(&mut self, key: &[u8]) -> Found {
+        let (mut status, mut version) = (OK, 0);
+        let value = received(|data, size| {
+            // SAFETY: the key is valid for reading, the pointers for writing, while the call lasts.
+            status = unsafe { proxy_get_shared_data(key.as_ptr(), key.len(), data, size, &raw mut version) };
+            status
+        });
+        match value {
+            Some(value) => Found::Value(value, Version(version)),
+            None if status == NOT_FOUND => Found::Nothing,
+            None => Found::Unreadable,
+        }
+    }
+
+    fn put(&mut self, key: &[u8], value: &[u8], over: Over) -> Written {
+        let version = match over {
+            // The proxy doesn't look at the number where there is no value, and refuses a wrong one where there is.
+            Over::Nothing => NO_VERSION,
+            Over::Version(Version(version)) => version,
+        };
+        // SAFETY: key and value are valid for reading their sizes while the call lasts.
+        match unsafe { proxy_set_shared_data(key.as_ptr(), key.len(), value.as_ptr(), value.len(), version) } {
+            OK => Written::Done,
+            CAS_MISMATCH => Written::Lost,
+            _ => Written::Unwritable,
+        }
+    }
+}
 
 impl Host for Proxy {
     fn route(&mut self, property: RouteProperty) -> Vec<u8> {
@@ -151,8 +195,7 @@ impl Host for Proxy {
             RouteProperty::RouteMetadata => b"xds\0route_metadata",
             RouteProperty::VirtualHostMetadata => b"xds\0virtual_host_metadata",
         };
-        // SAFETY: the path is valid for reading, both pointers for writing, while the call lasts.
-        received(|data, size| unsafe { proxy_get_property(path.as_ptr(), path.len(), data, size) }).unwrap_or_default()
+        read_property(path)
     }
 
     fn define_counter(&mut self, name: &str) -> CounterId {
@@ -188,5 +231,82 @@ impl Host for Proxy {
         // SAFETY: the time is valid for writing while the call lasts.
         unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
         time
+    }
+}
+
+impl StatefulHost for Proxy {
+    fn define_gauge(&mut self, name: &str) -> GaugeId {
+        let mut id = 0;
+        // SAFETY: the name is valid for reading, the id for writing, while the call lasts.
+        unsafe { proxy_define_metric(GAUGE, name.as_ptr(), name.len(), &raw mut id) };
+        GaugeId(id)
+    }
+
+    fn set_gauge(&mut self, GaugeId(id): GaugeId, value: u64) {
+        // SAFETY: takes no pointer.
+        unsafe { proxy_record_metric(id, value) };
+    }
+
+    fn add(&mut self, CounterId(id): CounterId, by: u64) {
+        if let Some(by) = i64::try_from(by).ok().filter(|by| *by > 0) {
+            // SAFETY: takes no pointer.
+            unsafe { proxy_increment_metric(id, by) };
+        }
+    }
+
+    fn client_address(&mut self) -> Vec<u8> {
+        read_property(b"source\0address")
+    }
+
+    fn dynamic_metadata(&mut self, namespace: &str, path: &[String]) -> Vec<u8> {
+        let mut parts = b"metadata\0filter_metadata\0".to_vec();
+        parts.extend(namespace.as_bytes());
+        for part in path {
+            parts.push(0);
+            parts.extend(part.as_bytes());
+        }
+        read_property(&parts)
+    }
+
+    fn request_head(&mut self) -> Option<RequestHead> {
+        request_head()
+    }
+
+    fn keep_record(&mut self, name: &str) {
+        // Envoy's `DeclarePropertyArguments` (source/extensions/common/wasm/ext/declare_property.proto): field 1 is the
+        // name, field 3 the type (1: text), field 5 the life span (1: the request of the client).
+        let mut arguments = vec![0x0a, u8::try_from(name.len()).unwrap_or(0)];
+        arguments.extend(name.as_bytes());
+        arguments.extend([0x18, 1, 0x28, 1]);
+        let function = b"declare_property";
+        // A second configuration in the same VM declares it once more, which is refused and changes nothing.
+        // SAFETY: name and arguments are valid for reading, both pointers for writing, while the call lasts.
+        received(|data, size| unsafe {
+            proxy_call_foreign_function(
+                function.as_ptr(),
+                function.len(),
+                arguments.as_ptr(),
+                arguments.len(),
+                data,
+                size,
+            )
+        });
+    }
+
+    fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>> {
+        Some(read_property(name.as_bytes())).filter(|record| !record.is_empty())
+    }
+
+    fn random(&mut self, bytes: &mut [u8]) -> Result<(), NoRandom> {
+        // SAFETY: the bytes are valid for writing while the call lasts.
+        match unsafe { random_get(bytes.as_mut_ptr(), bytes.len()) } {
+            0 => Ok(()),
+            _ => Err(NoRandom),
+        }
+    }
+
+    fn set_tick_period(&mut self, milliseconds: u32) {
+        // SAFETY: takes no pointer.
+        unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
     }
 }

@@ -6,7 +6,7 @@ use portcullis_kit::{Policy, config, head::Headers, verdict::{Edit, Verdict}};
 use security_headers::{config::SecurityHeaders, decide::decide};
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
-    let Ok(policy) = config::read(bytes).and_then(SecurityHeaders::from_value) else { return };
+    let Ok(policy) = config::read(bytes).and_then(|value| SecurityHeaders::from_value(&value)) else { return };
     let (Verdict::Edit(edits), _) = decide(&policy, Some(&Headers::default())) else { panic!("an edit") };
     let mut seen = Vec::new();
     for edit in edits {

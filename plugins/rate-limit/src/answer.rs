@@ -1,0 +1,91 @@
+//! What a client is told about where it stands.
+//!
+//! 1. Only of limits that count the caller by itself: what all callers share is nobody's business.
+//! 2. `RateLimit-Policy` and `RateLimit` as in draft-ietf-httpapi-ratelimit-headers-11: lists with the limit's name as
+//!    string. `q` is the rate's number and `w` its time in seconds; `r` is how many requests pass right now, `t` the
+//!    seconds until all of them do again, or, on a refusal, until the same request can pass.
+//! 3. `Retry-After` (RFC 9110 §10.2.3) names the same instant as `t`. Seconds are rounded up.
+
+use portcullis_kit::{head::RequestHead, refusal::Problem, verdict::Reply};
+
+use crate::{
+    config::{Announce, Limit, RateLimit},
+    decide::{self, Ruling, Standing},
+    rate::SECOND,
+};
+
+type Lines = Vec<(Vec<u8>, Vec<u8>)>;
+
+/// Says that a quota is spent (draft 11, problem types).
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+
+/// The headers of an answer.
+pub fn headers(announce: Announce, limit: &Limit, standing: &Standing) -> Lines {
+    let (Some(rate), true) = (standing.measure.rate, limit.is_of_the_caller()) else { return Vec::new() };
+    let mut lines = Lines::new();
+    let mut line = |name: &str, value: String| lines.push((name.into(), value.into_bytes()));
+    let name = &limit.name;
+    let (window, whole_in) = (rate.per / SECOND, standing.whole_in.map(seconds));
+    if matches!(announce, Announce::Ietf | Announce::Both) {
+        line("ratelimit-policy", format!("\"{name}\";q={};w={window}", rate.requests));
+        let t = whole_in.map(|seconds| format!(";t={seconds}")).unwrap_or_default();
+        line("ratelimit", format!("\"{name}\";r={}{t}", standing.left));
+    }
+    if matches!(announce, Announce::XRatelimit | Announce::Both) {
+        line("x-ratelimit-limit", standing.measure.burst.to_string());
+        line("x-ratelimit-remaining", standing.left.to_string());
+        if let Some(seconds) = whole_in {
+            line("x-ratelimit-reset", seconds.to_string());
+        }
+    }
+    lines
+}
+
+/// The answer to a request that is refused.
+pub fn reply(policy: &RateLimit, ruling: &Ruling, head: Option<&RequestHead>, details: String) -> Reply {
+    let limit = ruling.limit.and_then(|limit| policy.limits.get(limit));
+    let mut lines = Lines::new();
+    if let Some((limit, standing)) = limit.zip(ruling.standing.as_ref()) {
+        lines = headers(policy.announce, limit, standing);
+        if let Some(wait) = standing.whole_in {
+            lines.push((b"retry-after".to_vec(), seconds(wait).to_string().into_bytes()));
+        }
+    }
+    let members = limit.map(|limit| format!(r#""violated-policies":["{}"]"#, limit.name)).unwrap_or_default();
+    let problem = match ruling.reason {
+        decide::HEAD_AMBIGUOUS => bad_request("The request can be read in more than one way"),
+        decide::KEY_MISSING => bad_request("The request lacks what it is counted by"),
+        decide::KEY_REPEATED => bad_request("The request repeats what it is counted by"),
+        decide::STORE_CLOSED | decide::STORE_FOREIGN => {
+            return Reply::unavailable(details);
+        }
+        decide::STORE_FULL | decide::CONTENDED => {
+            lines.push((b"retry-after".to_vec(), b"1".to_vec()));
+            Problem {
+                status: 429,
+                title: "Too many clients at once",
+                grpc_status: RESOURCE_EXHAUSTED,
+                ..Problem::default()
+            }
+        }
+        _ => Problem {
+            status: 429,
+            kind: QUOTA_EXCEEDED,
+            title: "Too many requests",
+            members: &members,
+            grpc_status: RESOURCE_EXHAUSTED,
+        },
+    };
+    policy.refusal.reply(&problem, head, lines, details)
+}
+
+const RESOURCE_EXHAUSTED: u32 = 8;
+const INVALID_ARGUMENT: u32 = 3;
+
+fn bad_request(title: &'static str) -> Problem<'static> {
+    Problem { status: 400, title, grpc_status: INVALID_ARGUMENT, ..Problem::default() }
+}
+
+fn seconds(nanoseconds: u64) -> u64 {
+    nanoseconds.div_ceil(SECOND)
+}

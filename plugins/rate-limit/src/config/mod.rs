@@ -1,0 +1,275 @@
+//! A policy as it is written (`raw`), and as it is once it can't be wrong.
+
+mod raw;
+
+use std::net::IpAddr;
+
+use portcullis_kit::{
+    Policy,
+    config::{ConfigError, Value},
+    fields,
+    head::RequestHead,
+    mode::Mode,
+    policies::path::{self, Template},
+    reason::Reason,
+    refusal::Refusal,
+};
+
+pub use self::raw::{
+    Algorithm, Announce, MOST_LIMITS, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing,
+    WhenRepeated,
+};
+use crate::{
+    decide,
+    key::{Cidr, Part},
+    line::Kind,
+    meter::Meter,
+    pool::{Partition, Sizes},
+    rate::Rate,
+};
+
+fields! {
+    /// What stands beside the policies.
+    #[derive(Clone, Debug, Default)]
+    pub struct Settings {
+        /// How many records the store has room for.
+        pub store: RawStore = default,
+    }
+}
+
+impl Settings {
+    pub fn sizes(&self) -> Sizes {
+        Sizes { reserved: self.store.reserved, addresses: self.store.addresses, invented: self.store.invented }
+    }
+}
+
+/// A policy: limits that a request must all meet.
+#[derive(Clone, Debug)]
+pub struct RateLimit {
+    pub mode: Mode,
+    pub limits: Vec<Limit>,
+    pub announce: Announce,
+    pub on_store_error: OnStoreError,
+    pub refusal: Refusal,
+}
+
+/// One limit.
+#[derive(Clone, Debug)]
+pub struct Limit {
+    pub name: String,
+    pub mode: Mode,
+    pub measure: Measure,
+    pub key: Vec<Part>,
+    pub missing: WhenMissing,
+    pub repeated: WhenRepeated,
+    pub full: WhenFull,
+    pub when: Option<Conditions>,
+    pub exempt: Vec<Conditions>,
+    pub overrides: Vec<Override>,
+    pub cost: Cost,
+    pub counted: Counted,
+    /// Nanoseconds; 0 for not.
+    pub block_for: u64,
+    /// What makes it the same limit in another configuration, beside the policy's name.
+    pub identity: Vec<u8>,
+}
+
+/// How much is admitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Measure {
+    pub meter: Meter,
+    /// As it is announced; `None` for streams in flight.
+    pub rate: Option<Rate>,
+    /// The most at once.
+    pub burst: u32,
+}
+
+/// Another measure for one key.
+#[derive(Clone, Debug)]
+pub struct Override {
+    /// As the parts of the limit's key write it.
+    pub key: Vec<u8>,
+    pub measure: Measure,
+}
+
+/// What a request costs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cost {
+    Fixed(u32),
+    /// A request header's number, at least 1; `most` where it is missing, repeated or no number.
+    Header {
+        name: String,
+        most: u32,
+    },
+    /// One for each so many bytes begun, at least 1; `most` where no length is told.
+    ContentLength {
+        bytes: u32,
+        most: u32,
+    },
+}
+
+/// Which requests count in the end, by the status of their response.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Counted {
+    All,
+    /// Those with such a status; others are given back.
+    Only(Vec<Statuses>),
+    /// Those without one.
+    AllBut(Vec<Statuses>),
+}
+
+/// `401`, `5xx`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Statuses {
+    pub first: u16,
+    pub last: u16,
+}
+
+impl Counted {
+    /// Whether a response with this status gives back what its request took.
+    pub fn gives_back(&self, status: u16) -> bool {
+        let among = |list: &[Statuses]| list.iter().any(|range| (range.first..=range.last).contains(&status));
+        match self {
+            Self::All => false,
+            Self::Only(list) => !among(list),
+            Self::AllBut(list) => among(list),
+        }
+    }
+}
+
+/// Which requests a limit is for. All that are given must hold.
+#[derive(Clone, Debug, Default)]
+pub struct Conditions {
+    pub methods: Vec<String>,
+    pub paths: Vec<Template>,
+    pub hosts: Vec<String>,
+    pub headers: Vec<HeaderIs>,
+    pub networks: Vec<Cidr>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeaderIs {
+    pub name: String,
+    /// `None` for any value.
+    pub exact: Option<String>,
+}
+
+/// The path or host can be read in more than one way where a condition asks for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ambiguous;
+
+impl Conditions {
+    pub fn reads_head(&self) -> bool {
+        !(self.methods.is_empty() && self.paths.is_empty() && self.hosts.is_empty() && self.headers.is_empty())
+    }
+
+    /// # Errors
+    /// The head can't be read in one way only.
+    pub fn hold(
+        &self,
+        head: Option<&RequestHead>,
+        address: impl FnOnce() -> Option<IpAddr>,
+    ) -> Result<bool, Ambiguous> {
+        if self.reads_head() {
+            let head = head.ok_or(Ambiguous)?;
+            if !self.methods.is_empty() && !self.methods.iter().any(|method| method.as_bytes() == head.method) {
+                return Ok(false);
+            }
+            if !self.paths.is_empty() {
+                let segments = path::segments(&head.path).map_err(|_| Ambiguous)?;
+                if !self.paths.iter().any(|template| template.matches(&segments)) {
+                    return Ok(false);
+                }
+            }
+            if !self.hosts.is_empty() {
+                let host = path::host(&head.authority).map_err(|_| Ambiguous)?;
+                if !self.hosts.iter().any(|wanted| path::host_matches(wanted, &host)) {
+                    return Ok(false);
+                }
+            }
+            // A header that stands twice holds only if each of its lines does.
+            let holds = |is: &HeaderIs| {
+                let mut values = head.headers.all(is.name.as_bytes()).peekable();
+                values.peek().is_some()
+                    && values.all(|value| is.exact.as_ref().is_none_or(|exact| exact.as_bytes() == value))
+            };
+            if !self.headers.iter().all(holds) {
+                return Ok(false);
+            }
+        }
+        if self.networks.is_empty() {
+            return Ok(true);
+        }
+        let address = address();
+        Ok(address.is_some_and(|address| self.networks.iter().any(|network| network.contains(address))))
+    }
+}
+
+impl RateLimit {
+    pub fn reads_head(&self) -> bool {
+        self.limits.iter().any(Limit::reads_head)
+    }
+
+    /// Whether admitted requests are told where they stand.
+    pub fn announces(&self) -> bool {
+        self.announce != Announce::Off && self.mode == Mode::Enforce
+    }
+
+    /// Whether it counts streams in flight.
+    pub fn holds_streams(&self) -> bool {
+        self.limits.iter().any(|limit| matches!(limit.measure.meter, Meter::InFlight(_)))
+    }
+}
+
+impl Limit {
+    /// Whether it must see the request's head.
+    pub fn reads_head(&self) -> bool {
+        self.key.iter().any(Part::reads_head)
+            || self.when.iter().chain(&self.exempt).any(Conditions::reads_head)
+            || !matches!(self.cost, Cost::Fixed(_))
+    }
+
+    /// Whether it matches on what a client could tell a backend otherwise, by an overriding header.
+    pub fn reads_method_or_path(&self) -> bool {
+        let of_key =
+            |part: &Part| matches!(part, Part::Method | Part::Path | Part::PathTemplate(_) | Part::QueryParameter(_));
+        let conditions = self.when.iter().chain(&self.exempt);
+        self.key.iter().any(of_key)
+            || conditions.into_iter().any(|conditions| !conditions.methods.is_empty() || !conditions.paths.is_empty())
+    }
+
+    /// Where its records lie; those of keys that the configuration lists lie with the reserved ones.
+    pub fn partition(&self) -> Partition {
+        self.key.iter().map(Part::partition).max().unwrap_or(Partition::Reserved)
+    }
+
+    /// Whether it counts one caller apart from others, so that its answer may be told.
+    pub fn is_of_the_caller(&self) -> bool {
+        self.key.iter().any(Part::is_of_the_caller)
+    }
+
+    /// All kinds of lines that it may use, and where.
+    pub fn lines(&self) -> Vec<(Kind, Partition)> {
+        let own = self.measure.meter.kind().map(|kind| (kind, self.partition()));
+        let listed = self.overrides.iter().filter_map(|known| known.measure.meter.kind());
+        let shared = own.iter().filter(|_| self.full == WhenFull::Share).map(|(kind, _)| *kind);
+        own.into_iter().chain(listed.chain(shared).map(|kind| (kind, Partition::Reserved))).collect()
+    }
+}
+
+impl Policy for RateLimit {
+    type Settings = Settings;
+    const SETTINGS: &'static [&'static str] = &["store"];
+
+    const FILTER: &'static str = "rate_limit";
+    const REASONS: &'static [Reason] = decide::REASONS;
+    const OVERRIDABLE: &'static [&'static str] = &["mode", "announce"];
+
+    fn from_value(value: &Value) -> Result<Self, ConfigError> {
+        value.typed::<RawRateLimit>()?.try_into()
+    }
+
+    fn mode(&self) -> Mode {
+        self.mode
+    }
+}

@@ -1,0 +1,233 @@
+//! Several limits, taken all or none, over a store in which others write at the same time.
+//!
+//! 1. Each line is read once; limits on the same line share it.
+//! 2. Every limit is asked before anything is written. If one refuses, nothing is taken; at most it is written that
+//!    its key is blocked from now on.
+//! 3. If all admit, each line is written over the very value that was read. Where another was faster, that line is
+//!    read and asked again; should it refuse now, what was taken from the others is given back. So no order of
+//!    events admits more than the limits do. What can happen is that a request is refused for what another
+//!    request, which failed, gives back a moment later.
+//! 4. After [`RACES`] lost races the request is refused: it lost each of them to one that was admitted.
+
+use portcullis_kit::store::{Found, Over, Store, Written};
+
+use crate::{
+    line::{Kind, Line},
+    meter::{Ask, Decision, Leases},
+    pool::LineName,
+};
+
+/// Lost races that one request may suffer.
+pub const RACES: u32 = 32;
+
+/// A limit, and where it is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub ask: Ask,
+    /// Its line in the store; not looked at where nothing is kept.
+    pub line: LineName,
+}
+
+/// Why nothing can be said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// The store doesn't let this filter in.
+    Closed,
+    /// A value in the store isn't ours. It was replaced by one in which all is spent.
+    Foreign,
+    /// Too many races were lost.
+    Contended,
+}
+
+/// What is counted beside the decision.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    pub lost_races: u32,
+    pub evictions: u32,
+    /// Takings that couldn't be given back.
+    pub kept_back: u32,
+}
+
+/// Who asks, and when.
+#[derive(Clone, Copy, Debug)]
+pub struct Moment<'a, L> {
+    /// Nanoseconds since the epoch.
+    pub now: u64,
+    pub leases: &'a L,
+    /// Of the lines' checks.
+    pub secret: u64,
+}
+
+/// A line as it was read, with what was taken from it since.
+struct Held<'a> {
+    name: &'a [u8],
+    kind: Kind,
+    line: Line,
+    over: Over,
+    is_written: bool,
+}
+
+impl<L: Leases> Moment<'_, L> {
+    /// Takes what every claim asks for, or nothing. The decisions are those of the claims, in their order; not all
+    /// admit if one refuses.
+    ///
+    /// # Errors
+    /// Nothing can be said; nothing was taken.
+    pub fn take(
+        &self,
+        store: &mut impl Store,
+        claims: &[impl AsRef<Claim>],
+        seen: &mut Seen,
+    ) -> Result<Vec<Decision>, Trouble> {
+        let mut lines = Vec::with_capacity(claims.len());
+        let mut decisions = Vec::with_capacity(claims.len());
+        let taken = self.take_all(store, claims, &mut lines, &mut decisions, seen);
+        if taken.is_err() || decisions.iter().any(Decision::refuses) {
+            for held in lines.iter().filter(|held| held.is_written) {
+                let back = self.give_back(store, held.name, held.kind, claims, seen);
+                seen.kept_back += u32::from(back.is_err());
+            }
+            for (claim, _) in claims.iter().zip(&decisions).filter(|(_, decision)| decision.is_news()) {
+                self.note_refusal(store, claim.as_ref(), seen);
+            }
+        }
+        taken.map(|()| decisions)
+    }
+
+    fn take_all<'a>(
+        &self,
+        store: &mut impl Store,
+        claims: &'a [impl AsRef<Claim>],
+        lines: &mut Vec<Held<'a>>,
+        decisions: &mut Vec<Decision>,
+        seen: &mut Seen,
+    ) -> Result<(), Trouble> {
+        for claim in claims.iter().map(AsRef::as_ref) {
+            if let Some(kind) = claim.ask.meter.kind()
+                && lines.iter().all(|held: &Held<'_>| held.name != claim.line)
+            {
+                lines.push(self.read(store, &claim.line, kind)?);
+            }
+        }
+        decisions.resize(claims.len(), Decision::NEVER);
+        for held in lines.iter_mut() {
+            self.ask(held, claims, decisions);
+        }
+        while !decisions.iter().any(Decision::refuses) {
+            let Some(held) = lines.iter_mut().find(|held| !held.is_written) else { break };
+            match store.put(held.name, held.line.sealed(self.secret), held.over) {
+                Written::Done => {
+                    held.is_written = true;
+                    seen.evictions += held.line.evictions;
+                }
+                Written::Unwritable => return Err(Trouble::Closed),
+                Written::Lost => {
+                    seen.lost_races += 1;
+                    if seen.lost_races >= RACES {
+                        return Err(Trouble::Contended);
+                    }
+                    *held = self.read(store, held.name, held.kind)?;
+                    self.ask(held, claims, decisions);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets every claim on the line take what it asks for.
+    fn ask(&self, held: &mut Held<'_>, claims: &[impl AsRef<Claim>], decisions: &mut [Decision]) {
+        let claims = claims.iter().map(AsRef::as_ref).zip(decisions);
+        for (claim, decision) in claims.filter(|(claim, _)| claim.is_on(held.name)) {
+            *decision = claim.ask.take(&mut held.line, self.now, self.leases);
+        }
+    }
+
+    fn read<'a>(&self, store: &mut impl Store, name: &'a [u8], kind: Kind) -> Result<Held<'a>, Trouble> {
+        let (line, over) = match store.get(name) {
+            Found::Unreadable => return Err(Trouble::Closed),
+            Found::Nothing => (Line::empty(kind), Over::Nothing),
+            Found::Value(bytes, version) => match Line::read(kind, bytes, self.secret) {
+                Ok(line) => (line, Over::Version(version)),
+                Err(_) => {
+                    // Should this race be lost, the next request does it.
+                    store.put(name, Line::spoilt(kind, self.now).sealed(self.secret), Over::Version(version));
+                    return Err(Trouble::Foreign);
+                }
+            },
+        };
+        Ok(Held { name, kind, line, over, is_written: false })
+    }
+
+    /// Gives back what the claims on a line took.
+    fn give_back(
+        &self,
+        store: &mut impl Store,
+        name: &[u8],
+        kind: Kind,
+        claims: &[impl AsRef<Claim>],
+        seen: &mut Seen,
+    ) -> Result<(), Trouble> {
+        self.update(store, name, kind, seen, |line| {
+            for claim in claims.iter().map(AsRef::as_ref).filter(|claim| claim.is_on(name)) {
+                claim.ask.give_back(line, self.now, self.now, self.leases);
+            }
+        })
+    }
+
+    /// Gives back what one claim took at `then`.
+    ///
+    /// # Errors
+    /// It couldn't be given back.
+    pub fn refund(&self, store: &mut impl Store, claim: &Claim, then: u64, seen: &mut Seen) -> Result<(), Trouble> {
+        let Some(kind) = claim.ask.meter.kind() else { return Ok(()) };
+        self.update(store, &claim.line, kind, seen, |line| claim.ask.give_back(line, then, self.now, self.leases))
+    }
+
+    /// Writes that a key was refused, where that means something for later requests.
+    fn note_refusal(&self, store: &mut impl Store, claim: &Claim, seen: &mut Seen) {
+        let Some(kind) = claim.ask.meter.kind() else { return };
+        // Should it not succeed, the next refusal does.
+        let _ = self.update(store, &claim.line, kind, seen, |line| {
+            let mut refused = line.clone();
+            if matches!(claim.ask.take(&mut refused, self.now, self.leases), Decision::Refused { .. }) {
+                *line = refused;
+            }
+        });
+    }
+
+    /// Changes a line, and again where another was faster.
+    fn update(
+        &self,
+        store: &mut impl Store,
+        name: &[u8],
+        kind: Kind,
+        seen: &mut Seen,
+        change: impl Fn(&mut Line),
+    ) -> Result<(), Trouble> {
+        for _ in 0..RACES {
+            let mut held = self.read(store, name, kind)?;
+            change(&mut held.line);
+            if held.line.changes() == 0 {
+                return Ok(());
+            }
+            match store.put(name, held.line.sealed(self.secret), held.over) {
+                Written::Done => return Ok(()),
+                Written::Unwritable => return Err(Trouble::Closed),
+                Written::Lost => seen.lost_races += 1,
+            }
+        }
+        Err(Trouble::Contended)
+    }
+}
+
+impl AsRef<Claim> for Claim {
+    fn as_ref(&self) -> &Claim {
+        self
+    }
+}
+
+impl Claim {
+    fn is_on(&self, line: &[u8]) -> bool {
+        self.ask.meter.kind().is_some() && self.line == line
+    }
+}
