@@ -12,7 +12,7 @@
 //!    log says so, and the answer is that to a bad argument.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, btree_map::Entry},
     io::{Read as _, Write as _},
 };
 
@@ -65,16 +65,18 @@ impl Function {
 /// What foreign functions keep for one VM.
 #[derive(Debug, Default)]
 pub struct Foreign {
-    /// What the root context declared.
-    declared: BTreeMap<Vec<u8>, Declaration>,
+    /// The root context of the context in effect.
+    pub root: u32,
+    /// What each root context declared.
+    declared: BTreeMap<(u32, Vec<u8>), Declaration>,
     expressions: BTreeMap<u32, Expression>,
     next: u32,
 }
 
 impl Foreign {
-    /// What the root context declared of a property.
-    pub fn declaration(&self, name: &[u8]) -> Declaration {
-        self.declared.get(name).copied().unwrap_or_default()
+    /// What a root context declared of a property.
+    pub fn declaration(&self, root: u32, name: &[u8]) -> Declaration {
+        self.declared.get(&(root, name.to_vec())).copied().unwrap_or_default()
     }
 }
 
@@ -100,10 +102,14 @@ impl World {
                 let new = match exchange {
                     Some(exchange) => exchange.declared.names.insert(name),
                     None => {
-                        !vm.declared.contains_key(&name) && {
-                            let (read_only, span) = (protobuf::number(&fields, 2) != 0, protobuf::number(&fields, 5));
-                            vm.declared.insert(name, Declaration { read_only, outlives: span != 0 });
-                            true
+                        let (read_only, span) = (protobuf::number(&fields, 2) != 0, protobuf::number(&fields, 5));
+                        let declaration = Declaration { read_only, outlives: span != 0 };
+                        match vm.declared.entry((vm.root, name)) {
+                            Entry::Occupied(_) => false,
+                            Entry::Vacant(entry) => {
+                                entry.insert(declaration);
+                                true
+                            }
                         }
                     }
                 };

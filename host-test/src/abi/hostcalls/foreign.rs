@@ -20,6 +20,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
                 let exchange = call.guest().exchange();
                 let mut exchange = exchange.as_ref().map(|exchange| exchange.borrow_mut());
                 let guest = call.guest();
+                guest.foreign.root = guest.root();
                 let mut world = guest.world.borrow_mut();
                 let exchange = exchange.as_deref_mut();
                 let answered = world.foreign(&guest.plugin, &mut guest.foreign, exchange, function, &argument);

@@ -21,7 +21,7 @@ pub fn add(linker: &mut Linker<Guest>) -> wasmtime::Result<()> {
             let (path, value) = (call.bytes(path, path_size)?, call.bytes(value, value_size)?);
             let guest = call.guest();
             let exchange = guest.exchange().ok_or(Status::NotFound)?;
-            let declaration = guest.foreign.declaration(&path);
+            let declaration = guest.foreign.declaration(guest.root(), &path);
             Ok(exchange.borrow_mut().set_declared(&path, &value, declaration)?)
         });
     }

@@ -48,6 +48,7 @@ impl Run<'_> {
                 }
                 // Behind the end of its stream a response goes to the client as if it were all.
                 self.stream.response.ended |= self.stream.ended;
+                self.stream.shown_behind_end |= self.stream.ended;
                 self.let_on(Side::Response, seat)
             }
         }
@@ -113,6 +114,7 @@ impl Run<'_> {
     fn show(&mut self, reply: Reply) {
         let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
         let ends = body.is_empty() || self.stream.head_request;
+        self.stream.shown_behind_end = true;
         // There is nothing left to halt.
         if self.head(Side::Response, headers, ends).is_ok() && !ends {
             let _ = self.body(Side::Response, body, true);

@@ -147,6 +147,8 @@ pub struct Stream {
     replied: bool,
     /// The request was broken off, behind a head that had only just gone to the upstream.
     pub broken_off: bool,
+    /// A response passes the filters although the stream is over.
+    shown_behind_end: bool,
     /// A request whose answer has no body.
     pub head_request: bool,
     /// Which attempt reaches the upstream, from 1.
@@ -191,6 +193,7 @@ impl Stream {
             ended: false,
             replied: false,
             broken_off: false,
+            shown_behind_end: false,
             head_request: false,
             attempt: 1,
             connected: false,

@@ -147,7 +147,7 @@ impl Run<'_> {
             }
             pass.ended = end;
             let on = self.data_at(side, seat, data, end, kept)?;
-            if self.stream.ended {
+            if self.is_over(side) {
                 return Ok(());
             }
             let made = !had_trailers && self.stream.direction(side).trailers.is_some();
@@ -171,7 +171,11 @@ impl Run<'_> {
 
     /// Whether nobody waits any more for what a side says.
     fn is_moot(&self, side: Side) -> bool {
-        self.stream.ended || side == Side::Request && (self.stream.replied || self.stream.response.ended)
+        self.is_over(side) || side == Side::Request && (self.stream.replied || self.stream.response.ended)
+    }
+
+    fn is_over(&self, side: Side) -> bool {
+        self.stream.ended && !(side == Side::Response && self.stream.shown_behind_end)
     }
 
     fn trailers_from(&mut self, side: Side, place: usize) -> Result<(), Halt> {
