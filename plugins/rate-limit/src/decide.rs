@@ -262,11 +262,11 @@ impl Limit {
     ) -> Claim {
         let meter = measure.meter;
         let Some(kind) = meter.kind() else {
-            return Claim { ask: Ask { meter, block_for: 0, tag: 0, cost }, line: [0; _] };
+            return Claim { ask: Ask { meter, block_for: 0, tag: 0, cost }, line: None };
         };
         let limit = [policy.as_bytes(), mode.name().as_bytes(), &self.identity];
         let place = pool::place(around.secret, around.sizes, kind, partition, limit, key);
-        Claim { ask: Ask { meter, block_for: self.block_for, tag: place.tag, cost }, line: place.line }
+        Claim { ask: Ask { meter, block_for: self.block_for, tag: place.tag, cost }, line: Some(place.line) }
     }
 }
 

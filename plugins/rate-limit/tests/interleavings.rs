@@ -14,7 +14,7 @@ use rate_limit::{
     debit::{Claim, Moment, Seen, Trouble},
     line::{Arrival, Kind, Line},
     meter::{Ask, Decision, Leases, Meter},
-    pool::LineName,
+    pool::{LineName, Partition},
     rate::{Rate, SECOND},
 };
 
@@ -68,17 +68,15 @@ impl Leases for Own {
     }
 }
 
-/// A line of any name.
-fn line(name: &str) -> LineName {
-    let mut line = [0; _];
-    line[..name.len()].copy_from_slice(name.as_bytes());
-    line
+/// A line by a letter.
+fn line(kind: Kind, letter: &str) -> LineName {
+    LineName { kind, partition: Partition::Reserved, number: letter.as_bytes()[0].into() }
 }
 
 /// A limit of `burst` an hour at a place of its own.
 fn claim(name: &str, tag: u64, burst: u32) -> Claim {
     let meter = Meter::bucket(Rate { requests: burst, per: 3600 * SECOND }, burst);
-    Claim { ask: Ask { meter, block_for: 0, tag, cost: 1 }, line: line(name) }
+    Claim { ask: Ask { meter, block_for: 0, tag, cost: 1 }, line: Some(line(Kind::Bucket, name)) }
 }
 
 fn take(store: &Shared, worker: u32, claims: &[Claim]) -> Result<bool, Trouble> {
@@ -197,7 +195,10 @@ fn what_is_given_back_is_there_again_and_nothing_else() {
 #[test]
 fn streams_in_flight_never_exceed_the_limit_and_end_by_their_own_worker() {
     fn stream() -> Claim {
-        Claim { ask: Ask { meter: Meter::InFlight(1), block_for: 0, tag: 1, cost: 1 }, line: line("f") }
+        Claim {
+            ask: Ask { meter: Meter::InFlight(1), block_for: 0, tag: 1, cost: 1 },
+            line: Some(line(Kind::InFlight, "f")),
+        }
     }
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);
@@ -236,7 +237,10 @@ fn of_two_new_keys_one_gets_the_last_free_record_and_the_other_is_told() {
             let (record, _) = line.bucket(tag, NOW, 0).unwrap();
             line.put_bucket(record, tag, Arrival { arrival: NOW + SECOND, blocked_until: 0 });
         }
-        assert_eq!(store.put(&self::line("a"), line.sealed(SECRET), Over::Nothing), Written::Done);
+        assert_eq!(
+            store.put(&self::line(Kind::Bucket, "a").bytes(), line.sealed(SECRET), Over::Nothing),
+            Written::Done
+        );
         let other = {
             let store = store.clone();
             thread::spawn(move || take(&store, 1, &[newcomer(1)]).unwrap())

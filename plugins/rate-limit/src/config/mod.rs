@@ -71,7 +71,7 @@ pub struct Limit {
     /// Nanoseconds; 0 for not.
     pub block_for: u64,
     /// What makes it the same limit in another configuration, beside the policy's name.
-    pub identity: Vec<u8>,
+    pub identity: [u8; 16],
 }
 
 /// How much is admitted.

@@ -14,6 +14,7 @@ use super::{Conditions, Cost, Counted, HeaderIs, Limit, Measure, Override, RateL
 use crate::{
     key::{Cidr, Part},
     meter::Meter,
+    pool,
     rate::{LONGEST, Rate, Span},
 };
 
@@ -333,7 +334,7 @@ fn check(raw: &RawLimit, limit: &mut Limit) -> Result<(), ConfigError> {
 }
 
 /// What makes it the same limit in another configuration, beside the policy's name.
-fn identity(raw: &RawLimit, measure: &Measure) -> Vec<u8> {
+fn identity(raw: &RawLimit, measure: &Measure) -> [u8; 16] {
     let kind = measure.meter.kind().map_or(b'0', crate::line::Kind::letter);
     // The length of a window is part of what its counts mean.
     let window = measure.rate.filter(|_| kind == b'w').map_or(0, |rate| rate.per);
@@ -342,7 +343,7 @@ fn identity(raw: &RawLimit, measure: &Measure) -> Vec<u8> {
     identity.extend(window.to_le_bytes());
     raw.key.iter().for_each(|part| part.write_identity(&mut identity));
     identity.extend(raw.mode.name().as_bytes());
-    identity
+    pool::digest(&identity)
 }
 
 fn measure(
