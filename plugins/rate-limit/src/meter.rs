@@ -24,6 +24,8 @@ pub struct Ask {
     pub meter: Meter,
     /// Nanoseconds that a key is blocked for once it was refused; 0 for not.
     pub block_for: u64,
+    /// The longest that anything blocks it, at least `block_for`: a service's answer may, too.
+    pub longest_block: u64,
     /// Whom the record belongs to.
     pub tag: u64,
     pub cost: u32,
@@ -140,6 +142,26 @@ impl Ask {
         }
     }
 
+    /// Keeps the key out for so long, whatever its record has left.
+    pub fn block(&self, line: &mut Line, now: u64, wait: u64) {
+        let until = now.saturating_add(wait.min(self.longest_block));
+        match self.meter {
+            Meter::Bucket(bucket) => {
+                if let Some((record, mut kept)) = line.bucket(self.tag, now, bucket.ahead()) {
+                    kept.blocked_until = until;
+                    line.put_bucket(record, self.tag, kept);
+                }
+            }
+            Meter::Window(window) => {
+                if let Some((record, mut tally)) = line.window(self.tag, now, |at| window.all_spent(at)) {
+                    tally.blocked_until = until;
+                    line.put_window(record, self.tag, &tally);
+                }
+            }
+            Meter::Never | Meter::InFlight(_) => {}
+        }
+    }
+
     fn take_tokens(&self, line: &mut Line, now: u64, bucket: Bucket) -> Decision {
         let Some((record, mut kept)) = line.bucket(self.tag, now, bucket.ahead()) else { return Decision::Full };
         let before = kept;
@@ -177,8 +199,8 @@ impl Ask {
     /// The refusal of a key that is blocked. What is further ahead than a block can reach was written under
     /// another clock, and ends now.
     fn blocked(&self, until: &mut u64, now: u64) -> Option<Decision> {
-        if *until > now.saturating_add(self.block_for) {
-            *until = now.saturating_add(self.block_for);
+        if *until > now.saturating_add(self.longest_block) {
+            *until = now.saturating_add(self.longest_block);
         }
         let wait = until.checked_sub(now).filter(|wait| *wait > 0)?;
         Some(Decision::Refused { again_in: Some(wait), blocked: true, is_news: false })

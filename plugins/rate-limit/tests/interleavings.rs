@@ -78,7 +78,7 @@ fn line(name: &str) -> LineName {
 /// A limit of `burst` an hour at a place of its own.
 fn claim(name: &str, tag: u64, burst: u32) -> Claim {
     let meter = Meter::bucket(Rate { requests: burst, per: 3600 * SECOND }, burst);
-    Claim { ask: Ask { meter, block_for: 0, tag, cost: 1 }, line: line(name) }
+    Claim { ask: Ask { meter, block_for: 0, longest_block: 0, tag, cost: 1 }, line: line(name) }
 }
 
 fn take(store: &Shared, worker: u32, claims: &[Claim]) -> Result<bool, Trouble> {
@@ -197,7 +197,10 @@ fn what_is_given_back_is_there_again_and_nothing_else() {
 #[test]
 fn streams_in_flight_never_exceed_the_limit_and_end_by_their_own_worker() {
     fn stream() -> Claim {
-        Claim { ask: Ask { meter: Meter::InFlight(1), block_for: 0, tag: 1, cost: 1 }, line: line("f") }
+        Claim {
+            ask: Ask { meter: Meter::InFlight(1), block_for: 0, longest_block: 0, tag: 1, cost: 1 },
+            line: line("f"),
+        }
     }
     let mut model = loom::model::Builder::new();
     model.preemption_bound = Some(4);

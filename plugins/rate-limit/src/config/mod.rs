@@ -26,6 +26,7 @@ use crate::{
     meter::Meter,
     pool::{Partition, Sizes},
     rate::Rate,
+    service::RawService,
 };
 
 /// What stands beside the policies.
@@ -36,6 +37,9 @@ pub struct Settings {
     /// How many records the store has room for.
     #[serde(default)]
     pub store: RawStore,
+    /// The service that limits with `across_gateways` ask.
+    #[serde(default)]
+    pub service: Option<RawService>,
 }
 
 impl Settings {
@@ -71,6 +75,8 @@ pub struct Limit {
     pub counted: Counted,
     /// Nanoseconds; 0 for not.
     pub block_for: u64,
+    /// Whether a service is asked, too.
+    pub across_gateways: bool,
     /// What makes it the same limit in another configuration, beside the policy's name.
     pub identity: Vec<u8>,
 }
@@ -260,7 +266,7 @@ impl Limit {
 
 impl Policy for RateLimit {
     type Settings = Settings;
-    const SETTINGS: &'static [&'static str] = &["store"];
+    const SETTINGS: &'static [&'static str] = &["store", "service"];
 
     const FILTER: &'static str = "rate_limit";
     const REASONS: &'static [Reason] = decide::REASONS;

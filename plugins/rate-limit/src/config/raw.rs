@@ -13,6 +13,7 @@ use crate::{
     key::{Cidr, Part, RawPart},
     meter::Meter,
     rate::{LONGEST, Rate, Span},
+    service,
 };
 
 /// A policy of rate limits, as it is written.
@@ -143,6 +144,9 @@ pub struct RawLimit {
     /// Refuse a key for so long once it was refused.
     #[serde(default)]
     pub block_for: Option<Span>,
+    /// Ask the `service`, too, whether the key may pass: it counts for all gateways together.
+    #[serde(default)]
+    pub across_gateways: bool,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
@@ -320,10 +324,14 @@ fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
             ("count_status", counted != Counted::All),
             ("cost", cost != Cost::Fixed(1)),
             ("burst", raw.burst.is_some()),
+            ("across_gateways", raw.across_gateways),
         ];
         if let Some((field, _)) = of_rates.iter().find(|(_, is_set)| *is_set) {
             return Err(ConfigError::new("belongs to a `rate`; streams in flight have none").under(field));
         }
+    }
+    if raw.across_gateways {
+        service::descriptor::check(&key, &counted)?;
     }
     if let Cost::Fixed(cost) = cost
         && cost > measure.burst
@@ -349,6 +357,7 @@ fn limit(raw: RawLimit) -> Result<Limit, ConfigError> {
         cost,
         counted,
         block_for: raw.block_for.map_or(0, |Span(span)| span),
+        across_gateways: raw.across_gateways,
         identity,
     })
 }
