@@ -194,7 +194,8 @@ impl Filter for Policy {
 fn apply(exchange: &mut Exchange, map: Map, verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Pass => 0,
-        Verdict::Hold => 1,
+        // All of the message, body included.
+        Verdict::Hold => 4,
         Verdict::Edit(edits) => {
             for edit in edits {
                 // The map is open: its callback runs.

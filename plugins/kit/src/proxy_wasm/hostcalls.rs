@@ -31,7 +31,11 @@ pub enum Map {
 #[repr(u32)]
 pub enum Action {
     Continue = 0,
+    /// The head waits. Under `allow_on_headers_stop_iteration` a body that comes meanwhile is told to the filter, and
+    /// carries the head along if that lets it on, as a module without a body's callback does.
     Pause = 1,
+    /// Everything waits, whatever the plugin's options are.
+    HoldAll = 4,
 }
 
 const GRPC_MESSAGE: u32 = 5;
@@ -113,7 +117,7 @@ pub fn carry_out(map: Map, verdict: Verdict<'_>) -> Action {
             }
             Action::Continue
         }
-        Verdict::Hold => Action::Pause,
+        Verdict::Hold => Action::HoldAll,
         Verdict::Reply(reply) => {
             self::reply(&reply);
             Action::Pause
