@@ -91,6 +91,11 @@ impl House {
         await_port(self.service_port, "the service", &log);
     }
 
+    /// SIGKILL: calls that are out are cut off.
+    pub fn kill_service(&mut self) {
+        self.service = None;
+    }
+
     /// Many clients, few requests each, to both gateways, until it is ended.
     pub fn load(&self, patience: Duration) -> Load {
         let goes_on = Arc::new(AtomicBool::new(true));
@@ -154,6 +159,10 @@ impl Gateway {
         let envoy = start(&envoy(), &arguments, &log);
         await_port(port, "Envoy", &log);
         Self { port, admin, log, _envoy: envoy }
+    }
+
+    pub fn status(&self, client: &str) -> u16 {
+        status(self.port, client)
     }
 
     /// How often something happened with the service.
