@@ -23,6 +23,8 @@ use crate::{
     vm::{self, Limits},
     world::{
         Exchange, Headers, Plugin, Shared, Side,
+        exchange::Resume,
+        grpc::Event,
         maps::Map,
         metrics::Defined,
         reply::Reply,
@@ -75,6 +77,7 @@ impl Policy {
             limits: StoreLimitsBuilder::new().memory_size(limits.memory).build(),
             exchange: None,
             configuring: false,
+            calls: HashMap::new(),
         };
         let mut store = Store::new(vm::engine().map_err(anyhow::Error::msg)?, guest);
         store.limiter(|guest| &mut guest.limits);
@@ -180,6 +183,32 @@ impl Filter for Policy {
         let filter = self.policy.portcullis_policy_head_filter();
         let told = self.limits.arm(&mut self.store).and_then(|()| filter.call_on_tick(&mut self.store));
         told.map_err(|error| trap("on-tick", &error))
+    }
+
+    fn grpc(&mut self, token: u32, event: Event) -> Result<(), Trap> {
+        let answer = match event {
+            Event::Message(message) => Some(message),
+            Event::Close(..) => None,
+            Event::InitialMetadata(_) | Event::TrailingMetadata(_) => return Ok(()),
+        };
+        let guest = self.store.data_mut();
+        guest.world.borrow_mut().grpc.told(guest.vm, token, answer.is_none());
+        // The stream may be gone.
+        let asking = guest.calls.remove(&token).filter(|id| self.exchanges.contains_key(id));
+        let Some(id) = asking else { return Ok(()) };
+        let verdict = self.call(id, "on-answer", |policy, store, exchange| {
+            let filter = policy.portcullis_policy_head_filter();
+            filter.exchange().call_on_answer(store, exchange, token, answer.as_deref())
+        })?;
+        let goes_on = matches!(verdict, Verdict::Pass | Verdict::Edit(_));
+        self.with(id, |exchange| {
+            apply(exchange, Map::Headers(Side::Request), verdict);
+            if goes_on {
+                // What is held is a request, and of that nothing can go wrong.
+                let _ = exchange.resume(Resume::Request);
+            }
+        });
+        Ok(())
     }
 
     fn done(&mut self, id: u32) -> Result<(), Trap> {

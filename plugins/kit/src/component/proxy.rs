@@ -107,8 +107,9 @@ impl StatefulHost for Proxy {
         host::set_tick_period(milliseconds);
     }
 
-    fn call(&mut self, _: &GrpcCall<'_>) -> Option<CallId> {
-        None
+    fn call(&mut self, call: &GrpcCall<'_>) -> Option<CallId> {
+        let GrpcCall { cluster, service, method, message, timeout } = *call;
+        host::call(cluster, service, method, message, timeout.max(1)).map(CallId)
     }
 }
 
