@@ -180,6 +180,15 @@ impl<L: Leases> Moment<'_, L> {
         self.update(store, name, seen, |line| claim.ask.give_back(line, then, self.now, self.leases))
     }
 
+    /// Keeps a claim's key out for so long.
+    ///
+    /// # Errors
+    /// It couldn't be written.
+    pub fn block(&self, store: &mut impl Store, claim: &Claim, wait: u64, seen: &mut Seen) -> Result<(), Trouble> {
+        let Some(name) = claim.line else { return Ok(()) };
+        self.update(store, name, seen, |line| claim.ask.block(line, self.now, wait))
+    }
+
     /// Writes that a key was refused, where that means something for later requests.
     fn note_refusal(&self, store: &mut impl Store, claim: &Claim, seen: &mut Seen) {
         let Some(name) = claim.line else { return };

@@ -16,6 +16,7 @@ use crate::{
     meter::Meter,
     pool,
     rate::{LONGEST, Rate, Span},
+    service,
 };
 
 fields! {
@@ -117,6 +118,8 @@ fields! {
         pub refund_status: Vec<String> = default,
         /// Refuse a key for so long once it was refused.
         pub block_for: Option<Span> = default,
+        /// Ask the `service`, too, whether the key may pass: it counts for all gateways together.
+        pub across_gateways: bool = default,
     }
 }
 
@@ -291,6 +294,7 @@ fn limit(raw: &mut RawLimit) -> Result<Limit, ConfigError> {
         cost: Cost::Fixed(1),
         counted: Counted::All,
         block_for: raw.block_for.map_or(0, |Span(span)| span),
+        across_gateways: raw.across_gateways,
     };
     check(raw, &mut limit)?;
     Ok(limit)
@@ -319,10 +323,14 @@ fn check(raw: &RawLimit, limit: &mut Limit) -> Result<(), ConfigError> {
             ("count_status", limit.counted != Counted::All),
             ("cost", limit.cost != Cost::Fixed(1)),
             ("burst", raw.burst.is_some()),
+            ("across_gateways", raw.across_gateways),
         ];
         if let Some((field, _)) = of_rates.iter().find(|(_, is_set)| *is_set) {
             return Err(ConfigError::new("belongs to a `rate`; streams in flight have none").under(field));
         }
+    }
+    if raw.across_gateways {
+        service::descriptor::check(&limit.key, &limit.counted)?;
     }
     if let Cost::Fixed(cost) = limit.cost
         && cost > measure.burst
