@@ -1,7 +1,7 @@
 //! `interface host` and `interface store`: the world's clock, log, counters, route, filter state, random bytes, ticks
 //! and shared data.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use wasmtime::StoreLimits;
 
@@ -9,7 +9,13 @@ use super::bindings::portcullis::policy::{
     host::{Host, Level, RouteProperty},
     store, types,
 };
-use crate::world::{Exchange, Plugin, Shared, filter_state::Declaration, logs, metrics::Defined};
+use crate::world::{
+    Exchange, Plugin, Shared,
+    filter_state::Declaration,
+    grpc::{Asked, Begun},
+    logs,
+    metrics::Defined,
+};
 
 /// What the world calls an instance's only configuration.
 pub const ROOT: u32 = 1;
@@ -31,6 +37,8 @@ pub struct Guest {
     pub exchange: Option<u32>,
     /// Whether `configure` runs.
     pub configuring: bool,
+    /// Calls that weren't answered, each with the stream that it was made for.
+    pub calls: HashMap<u32, u32>,
 }
 
 impl Guest {
@@ -124,6 +132,25 @@ impl Host for Guest {
         world.timers.set(self.vm, ROOT, now, milliseconds);
     }
 
+    fn call(
+        &mut self,
+        cluster: String,
+        service: String,
+        method: String,
+        message: Vec<u8>,
+        timeout: u32,
+    ) -> Option<u32> {
+        let exchange = self.exchange?;
+        let target = grpc_service(&cluster);
+        let single = Some((message, timeout.max(1)));
+        let (service, method) = (service.into_bytes(), method.into_bytes());
+        let asked = Asked { vm: self.vm, target, service, method, metadata: Vec::new(), single };
+        let Begun { token, .. } = self.world.borrow_mut().grpc(asked);
+        let token = token.ok()?;
+        self.calls.insert(token, exchange);
+        Some(token)
+    }
+
     fn leave_record(&mut self, name: String, text: String) {
         if let Some(exchange) = self.current() {
             let declaration = Declaration { read_only: false, outlives: true };
@@ -145,4 +172,21 @@ impl store::Host for Guest {
         let over = over.filter(|version| *version != 0).unwrap_or(u32::MAX);
         matches!(self.world.borrow_mut().write(&self.plugin.vm_id, &key, &value, over), Ok(Ok(())))
     }
+}
+
+/// A cluster as `GrpcService` with `envoy_grpc.cluster_name`; a plain name may read as another message.
+fn grpc_service(cluster: &str) -> Vec<u8> {
+    const FIRST_FIELD: u8 = 1 << 3 | 2;
+    let field = |bytes: &[u8]| {
+        let mut out = vec![FIRST_FIELD];
+        let mut length = bytes.len();
+        while length > 0x7f {
+            out.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend(bytes);
+        out
+    };
+    field(&field(cluster.as_bytes()))
 }

@@ -23,10 +23,11 @@ use crate::{
     vm::{self, Limits},
     world::{
         Exchange, Headers, Plugin, Shared, Side,
+        grpc::Event,
         maps::Map,
         metrics::Defined,
         reply::Reply,
-        stream::{Filter, Refused, Trap},
+        stream::{Act, Acted, Filter, Refused, Trap},
     },
 };
 
@@ -75,6 +76,7 @@ impl Policy {
             limits: StoreLimitsBuilder::new().memory_size(limits.memory).build(),
             exchange: None,
             configuring: false,
+            calls: HashMap::new(),
         };
         let mut store = Store::new(vm::engine().map_err(anyhow::Error::msg)?, guest);
         store.limiter(|guest| &mut guest.limits);
@@ -182,6 +184,34 @@ impl Filter for Policy {
         told.map_err(|error| trap("on-tick", &error))
     }
 
+    fn grpc(&mut self, token: u32, event: Event) -> Result<(), Trap> {
+        let answer = match event {
+            Event::Message(message) => Some(message),
+            Event::Close(..) => None,
+            Event::InitialMetadata(_) | Event::TrailingMetadata(_) => return Ok(()),
+        };
+        let guest = self.store.data_mut();
+        guest.world.borrow_mut().grpc.told(guest.vm, token, answer.is_none());
+        // The stream may be gone.
+        let asking = guest.calls.remove(&token).filter(|id| self.exchanges.contains_key(id));
+        let Some(id) = asking else { return Ok(()) };
+        let verdict = self.call(id, "on-answer", |policy, store, exchange| {
+            let filter = policy.portcullis_policy_head_filter();
+            filter.exchange().call_on_answer(store, exchange, token, answer.as_deref())
+        })?;
+        let act = match verdict {
+            Verdict::Hold => return Ok(()),
+            Verdict::Reply(reply) => Act::Reply(self::reply(reply)),
+            Verdict::Pass | Verdict::Edit(_) => {
+                self.with(id, |exchange| apply(exchange, Map::Headers(Side::Request), verdict));
+                Act::Resume(Side::Request)
+            }
+        };
+        let guest = self.store.data();
+        guest.world.borrow_mut().acts.push_back(Acted { vm: guest.vm, context: id, act });
+        Ok(())
+    }
+
     fn done(&mut self, id: u32) -> Result<(), Trap> {
         let Some(exchange) = self.exchanges.remove(&id) else { return Ok(()) };
         self.store.data_mut().exchange = Some(id);
@@ -194,7 +224,8 @@ impl Filter for Policy {
 fn apply(exchange: &mut Exchange, map: Map, verdict: Verdict) -> u32 {
     match verdict {
         Verdict::Pass => 0,
-        Verdict::Hold => 1,
+        // All of the message, body included.
+        Verdict::Hold => 4,
         Verdict::Edit(edits) => {
             for edit in edits {
                 // The map is open: its callback runs.
@@ -206,14 +237,18 @@ fn apply(exchange: &mut Exchange, map: Map, verdict: Verdict) -> u32 {
             }
             0
         }
-        Verdict::Reply(types::Reply { status, headers, body, details, grpc_status }) => {
-            let headers = headers.into_iter().map(|Header { name, value }| (name, value)).collect();
-            let grpc_status = grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(-1);
+        Verdict::Reply(reply) => {
             // No policy runs behind the end of its stream, where this fails.
-            let _ = exchange.send(Reply { status: status.into(), headers, body, details, grpc_status });
+            let _ = exchange.send(self::reply(reply));
             0
         }
     }
+}
+
+fn reply(types::Reply { status, headers, body, details, grpc_status }: types::Reply) -> Reply {
+    let headers = headers.into_iter().map(|Header { name, value }| (name, value)).collect();
+    let grpc_status = grpc_status.and_then(|status| i32::try_from(status).ok()).unwrap_or(-1);
+    Reply { status: status.into(), headers, body, details, grpc_status }
 }
 
 fn request_head(lines: &Headers) -> RequestHead {

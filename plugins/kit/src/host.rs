@@ -57,7 +57,28 @@ pub trait StatefulHost: Host + Store {
 
     /// Asks for a tick every so many milliseconds.
     fn set_tick_period(&mut self, milliseconds: u32);
+
+    /// Sends a message to a service; the answer comes later, to the exchange in hand. `None` where the call can't be
+    /// made, and then no answer comes.
+    fn call(&mut self, call: &GrpcCall<'_>) -> Option<CallId>;
 }
+
+/// One message to a gRPC service, and one back.
+#[derive(Clone, Copy, Debug)]
+pub struct GrpcCall<'a> {
+    /// Of the proxy's clusters.
+    pub cluster: &'a str,
+    /// The service's full name, `package.Service`.
+    pub service: &'a str,
+    pub method: &'a str,
+    pub message: &'a [u8],
+    /// Milliseconds, not 0: what is held must go on some time.
+    pub timeout: u32,
+}
+
+/// As the host numbers its calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CallId(pub u32);
 
 /// The proxy gives no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,6 +12,7 @@ use crate::{
     config::{Announce, Limit, RateLimit},
     decide::{self, Ruling, Standing},
     rate::SECOND,
+    service,
 };
 
 type Lines = Vec<(Vec<u8>, Vec<u8>)>;
@@ -56,7 +57,7 @@ pub fn reply(policy: &RateLimit, ruling: &Ruling, head: Option<&RequestHead>, de
         decide::HEAD_AMBIGUOUS => bad_request("The request can be read in more than one way"),
         decide::KEY_MISSING => bad_request("The request lacks what it is counted by"),
         decide::KEY_REPEATED => bad_request("The request repeats what it is counted by"),
-        decide::STORE_CLOSED | decide::STORE_FOREIGN => {
+        decide::STORE_CLOSED | decide::STORE_FOREIGN | service::SERVICE_FAILED => {
             return Reply::unavailable(details);
         }
         decide::STORE_FULL | decide::CONTENDED => {

@@ -59,6 +59,10 @@ impl GuestExchange for Stream {
     fn on_response_head(&self, head: types::ResponseHead) -> types::Verdict {
         self.handle(|limiter, stream| verdict(limiter.on_response(&mut Proxy, stream, Some(head.status))))
     }
+
+    fn on_answer(&self, _: u32, answer: Option<Vec<u8>>) -> types::Verdict {
+        self.handle(|limiter, stream| verdict(limiter.on_answer(&mut Proxy, stream, answer.as_deref())))
+    }
 }
 
 impl Drop for Stream {

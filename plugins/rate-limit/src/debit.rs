@@ -12,7 +12,7 @@
 use portcullis_kit::store::{Found, Over, Store, Written};
 
 use crate::{
-    line::{Kind, Line},
+    line::Line,
     meter::{Ask, Decision, Leases},
     pool::LineName,
 };
@@ -24,8 +24,8 @@ pub const RACES: u32 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
     pub ask: Ask,
-    /// Its line in the store; not looked at where nothing is kept.
-    pub line: LineName,
+    /// Where its record lies; `None` where nothing is kept.
+    pub line: Option<LineName>,
 }
 
 /// Why nothing can be said.
@@ -59,9 +59,8 @@ pub struct Moment<'a, L> {
 }
 
 /// A line as it was read, with what was taken from it since.
-struct Held<'a> {
-    name: &'a [u8],
-    kind: Kind,
+struct Held {
+    name: LineName,
     line: Line,
     over: Over,
     is_written: bool,
@@ -84,7 +83,7 @@ impl<L: Leases> Moment<'_, L> {
         let taken = self.take_all(store, claims, &mut lines, &mut decisions, seen);
         if taken.is_err() || decisions.iter().any(Decision::refuses) {
             for held in lines.iter().filter(|held| held.is_written) {
-                let back = self.give_back(store, held.name, held.kind, claims, seen);
+                let back = self.give_back(store, held.name, claims, seen);
                 seen.kept_back += u32::from(back.is_err());
             }
             for (claim, _) in claims.iter().zip(&decisions).filter(|(_, decision)| decision.is_news()) {
@@ -94,19 +93,17 @@ impl<L: Leases> Moment<'_, L> {
         taken.map(|()| decisions)
     }
 
-    fn take_all<'a>(
+    fn take_all(
         &self,
         store: &mut impl Store,
-        claims: &'a [impl AsRef<Claim>],
-        lines: &mut Vec<Held<'a>>,
+        claims: &[impl AsRef<Claim>],
+        lines: &mut Vec<Held>,
         decisions: &mut Vec<Decision>,
         seen: &mut Seen,
     ) -> Result<(), Trouble> {
-        for claim in claims.iter().map(AsRef::as_ref) {
-            if let Some(kind) = claim.ask.meter.kind()
-                && lines.iter().all(|held: &Held<'_>| held.name != claim.line)
-            {
-                lines.push(self.read(store, &claim.line, kind)?);
+        for name in claims.iter().filter_map(|claim| claim.as_ref().line) {
+            if lines.iter().all(|held: &Held| held.name != name) {
+                lines.push(self.read(store, name)?);
             }
         }
         decisions.resize(claims.len(), Decision::NEVER);
@@ -115,7 +112,7 @@ impl<L: Leases> Moment<'_, L> {
         }
         while !decisions.iter().any(Decision::refuses) {
             let Some(held) = lines.iter_mut().find(|held| !held.is_written) else { break };
-            match store.put(held.name, held.line.sealed(self.secret), held.over) {
+            match store.put(&held.name.bytes(), held.line.sealed(self.secret), held.over) {
                 Written::Done => {
                     held.is_written = true;
                     seen.evictions += held.line.evictions;
@@ -126,7 +123,7 @@ impl<L: Leases> Moment<'_, L> {
                     if seen.lost_races >= RACES {
                         return Err(Trouble::Contended);
                     }
-                    *held = self.read(store, held.name, held.kind)?;
+                    *held = self.read(store, held.name)?;
                     self.ask(held, claims, decisions);
                 }
             }
@@ -135,40 +132,40 @@ impl<L: Leases> Moment<'_, L> {
     }
 
     /// Lets every claim on the line take what it asks for.
-    fn ask(&self, held: &mut Held<'_>, claims: &[impl AsRef<Claim>], decisions: &mut [Decision]) {
+    fn ask(&self, held: &mut Held, claims: &[impl AsRef<Claim>], decisions: &mut [Decision]) {
         let claims = claims.iter().map(AsRef::as_ref).zip(decisions);
-        for (claim, decision) in claims.filter(|(claim, _)| claim.is_on(held.name)) {
+        for (claim, decision) in claims.filter(|(claim, _)| claim.line == Some(held.name)) {
             *decision = claim.ask.take(&mut held.line, self.now, self.leases);
         }
     }
 
-    fn read<'a>(&self, store: &mut impl Store, name: &'a [u8], kind: Kind) -> Result<Held<'a>, Trouble> {
-        let (line, over) = match store.get(name) {
+    fn read(&self, store: &mut impl Store, name: LineName) -> Result<Held, Trouble> {
+        let kind = name.kind;
+        let (line, over) = match store.get(&name.bytes()) {
             Found::Unreadable => return Err(Trouble::Closed),
             Found::Nothing => (Line::empty(kind), Over::Nothing),
             Found::Value(bytes, version) => match Line::read(kind, bytes, self.secret) {
                 Ok(line) => (line, Over::Version(version)),
                 Err(_) => {
                     // Should this race be lost, the next request does it.
-                    store.put(name, Line::spoilt(kind, self.now).sealed(self.secret), Over::Version(version));
+                    store.put(&name.bytes(), Line::spoilt(kind, self.now).sealed(self.secret), Over::Version(version));
                     return Err(Trouble::Foreign);
                 }
             },
         };
-        Ok(Held { name, kind, line, over, is_written: false })
+        Ok(Held { name, line, over, is_written: false })
     }
 
     /// Gives back what the claims on a line took.
     fn give_back(
         &self,
         store: &mut impl Store,
-        name: &[u8],
-        kind: Kind,
+        name: LineName,
         claims: &[impl AsRef<Claim>],
         seen: &mut Seen,
     ) -> Result<(), Trouble> {
-        self.update(store, name, kind, seen, |line| {
-            for claim in claims.iter().map(AsRef::as_ref).filter(|claim| claim.is_on(name)) {
+        self.update(store, name, seen, |line| {
+            for claim in claims.iter().map(AsRef::as_ref).filter(|claim| claim.line == Some(name)) {
                 claim.ask.give_back(line, self.now, self.now, self.leases);
             }
         })
@@ -179,15 +176,24 @@ impl<L: Leases> Moment<'_, L> {
     /// # Errors
     /// It couldn't be given back.
     pub fn refund(&self, store: &mut impl Store, claim: &Claim, then: u64, seen: &mut Seen) -> Result<(), Trouble> {
-        let Some(kind) = claim.ask.meter.kind() else { return Ok(()) };
-        self.update(store, &claim.line, kind, seen, |line| claim.ask.give_back(line, then, self.now, self.leases))
+        let Some(name) = claim.line else { return Ok(()) };
+        self.update(store, name, seen, |line| claim.ask.give_back(line, then, self.now, self.leases))
+    }
+
+    /// Keeps a claim's key out for so long.
+    ///
+    /// # Errors
+    /// It couldn't be written.
+    pub fn block(&self, store: &mut impl Store, claim: &Claim, wait: u64, seen: &mut Seen) -> Result<(), Trouble> {
+        let Some(name) = claim.line else { return Ok(()) };
+        self.update(store, name, seen, |line| claim.ask.block(line, self.now, wait))
     }
 
     /// Writes that a key was refused, where that means something for later requests.
     fn note_refusal(&self, store: &mut impl Store, claim: &Claim, seen: &mut Seen) {
-        let Some(kind) = claim.ask.meter.kind() else { return };
+        let Some(name) = claim.line else { return };
         // Should it not succeed, the next refusal does.
-        let _ = self.update(store, &claim.line, kind, seen, |line| {
+        let _ = self.update(store, name, seen, |line| {
             let mut refused = line.clone();
             if matches!(claim.ask.take(&mut refused, self.now, self.leases), Decision::Refused { .. }) {
                 *line = refused;
@@ -199,18 +205,17 @@ impl<L: Leases> Moment<'_, L> {
     fn update(
         &self,
         store: &mut impl Store,
-        name: &[u8],
-        kind: Kind,
+        name: LineName,
         seen: &mut Seen,
         change: impl Fn(&mut Line),
     ) -> Result<(), Trouble> {
         for _ in 0..RACES {
-            let mut held = self.read(store, name, kind)?;
+            let mut held = self.read(store, name)?;
             change(&mut held.line);
             if held.line.changes() == 0 {
                 return Ok(());
             }
-            match store.put(name, held.line.sealed(self.secret), held.over) {
+            match store.put(&name.bytes(), held.line.sealed(self.secret), held.over) {
                 Written::Done => return Ok(()),
                 Written::Unwritable => return Err(Trouble::Closed),
                 Written::Lost => seen.lost_races += 1,
@@ -223,11 +228,5 @@ impl<L: Leases> Moment<'_, L> {
 impl AsRef<Claim> for Claim {
     fn as_ref(&self) -> &Claim {
         self
-    }
-}
-
-impl Claim {
-    fn is_on(&self, line: &[u8]) -> bool {
-        self.ask.meter.kind().is_some() && self.line == line
     }
 }

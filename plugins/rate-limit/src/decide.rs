@@ -6,7 +6,8 @@
 //!    only of requests that pass: whatever they find out changes nothing for the others.
 //! 4. The most restrictive limit speaks: of those that refuse, the one that refuses longest; otherwise the one with the
 //!    smallest share left.
-//! 5. What was taken is remembered by the stream, to be given back by the response's status, or at its end.
+//! 5. Where all admit, a limit that holds across gateways gives what a service is to be asked ([`Asked`]).
+//! 6. What was taken is remembered by the stream, to be given back by the response's status, or at its end.
 
 use std::net::IpAddr;
 
@@ -20,6 +21,7 @@ use crate::{
     key::{self, Facts, NoKey},
     meter::{Ask, Decision, Leases, Meter},
     pool::{self, Partition, Secret, Sizes},
+    service::{LONGEST_BLOCK, SERVICE_FAILED, SERVICE_REFUSED},
 };
 
 /// Every limit that is for the request admits it.
@@ -63,6 +65,8 @@ pub const REASONS: &[Reason] = &[
     STORE_CLOSED,
     STORE_FOREIGN,
     CONTENDED,
+    SERVICE_REFUSED,
+    SERVICE_FAILED,
 ];
 
 /// What the filter knows beside the policy and the request.
@@ -86,8 +90,23 @@ pub struct Ruling {
     pub standing: Option<Standing>,
     /// What each limit said, by position; `None` where it wasn't asked.
     pub said: [Option<Said>; MOST_LIMITS],
+    /// Everything that was taken where a service is asked, otherwise what may have to be given back.
     pub taken: Vec<Taken>,
+    /// What a service must admit before the request goes on.
+    pub asks: Vec<Asked>,
     pub seen: Seen,
+}
+
+/// A limit that holds across gateways, and admits here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Position of the limit.
+    pub limit: usize,
+    /// As the parts of the limit's key wrote it.
+    pub key: Vec<u8>,
+    pub cost: u32,
+    /// What is blocked if the service refuses; `None` where the key has no record to itself.
+    pub claim: Option<Claim>,
 }
 
 /// Where the caller stands with the limit that speaks. Times in nanoseconds.
@@ -126,6 +145,8 @@ struct Claimed {
     measure: Measure,
     by_status: bool,
     claim: Claim,
+    /// The key, where a service is to be asked.
+    across: Option<Vec<u8>>,
 }
 
 impl AsRef<Claim> for Claimed {
@@ -136,14 +157,19 @@ impl AsRef<Claim> for Claimed {
 
 impl Claimed {
     /// What the stream must remember of it, if anything.
-    fn taken(&self, at: u64) -> Option<Taken> {
+    fn taken(&self, at: u64, all: bool) -> Option<Taken> {
         let ends = matches!(self.claim.ask.meter, Meter::InFlight(_));
-        (self.by_status || ends).then_some(Taken {
+        (all || self.by_status || ends).then_some(Taken {
             limit: self.limit,
             claim: self.claim,
             at,
             by_status: self.by_status,
         })
+    }
+
+    fn asked(&self, has_record: bool) -> Option<Asked> {
+        let key = self.across.clone()?;
+        Some(Asked { limit: self.limit, key, cost: self.claim.ask.cost, claim: has_record.then_some(self.claim) })
     }
 }
 
@@ -161,6 +187,7 @@ pub fn decide<L: Leases>(
         standing: None,
         said: [None; MOST_LIMITS],
         taken: Vec::new(),
+        asks: Vec::new(),
         seen: Seen::default(),
     };
     let mut address = None;
@@ -168,10 +195,11 @@ pub fn decide<L: Leases>(
     let mut shadows: Vec<Claimed> = Vec::new();
     for (index, limit) in policy.limits.iter().enumerate().filter(|(_, limit)| limit.mode != Mode::Off) {
         match claim(limit, name, policy.mode, around, world, &mut address) {
-            Ok(Claiming::Claim(measure, claim)) => {
+            Ok(Claiming::Claim(measure, claim, key)) => {
                 let by_status = limit.counted != Counted::All;
+                let asks = limit.across_gateways && [policy.mode, limit.mode] == [Mode::Enforce; 2];
                 let group = if limit.mode == Mode::Enforce { &mut enforced } else { &mut shadows };
-                group.push(Claimed { limit: index, measure, by_status, claim });
+                group.push(Claimed { limit: index, measure, by_status, claim, across: asks.then_some(key) });
             }
             Ok(Claiming::Exempt) => ruling.note(index, Said::Exempts),
             Ok(Claiming::NotForIt) => {}
@@ -194,7 +222,8 @@ pub fn decide<L: Leases>(
 }
 
 enum Claiming {
-    Claim(Measure, Claim),
+    /// The last is the key.
+    Claim(Measure, Claim, Vec<u8>),
     Exempt,
     NotForIt,
 }
@@ -245,7 +274,8 @@ fn claim<L>(
         None => (limit.measure, limit.partition()),
     };
     let cost = limit.cost.of(facts);
-    Ok(Claiming::Claim(measure, limit.claim(policy, mode, around, measure, partition, &bytes, cost)))
+    let claim = limit.claim(policy, mode, around, measure, partition, &bytes, cost);
+    Ok(Claiming::Claim(measure, claim, bytes))
 }
 
 impl Limit {
@@ -262,11 +292,13 @@ impl Limit {
     ) -> Claim {
         let meter = measure.meter;
         let Some(kind) = meter.kind() else {
-            return Claim { ask: Ask { meter, block_for: 0, tag: 0, cost }, line: [0; _] };
+            return Claim { ask: Ask { meter, block_for: 0, longest_block: 0, tag: 0, cost }, line: None };
         };
         let limit = [policy.as_bytes(), mode.name().as_bytes(), &self.identity];
         let place = pool::place(around.secret, around.sizes, kind, partition, limit, key);
-        Claim { ask: Ask { meter, block_for: self.block_for, tag: place.tag, cost }, line: place.line }
+        let block_for = self.block_for;
+        let longest_block = if self.across_gateways { block_for.max(LONGEST_BLOCK) } else { block_for };
+        Claim { ask: Ask { meter, block_for, longest_block, tag: place.tag, cost }, line: Some(place.line) }
     }
 }
 
@@ -344,7 +376,7 @@ impl Ruling {
                         }
                     }
                     WhenFull::Admit => {
-                        claimed.remove(full);
+                        self.asks.extend(claimed.remove(full).asked(false));
                         self.reason = ADMITTED;
                     }
                     WhenFull::Share | WhenFull::Refuse => {
@@ -385,13 +417,15 @@ impl Ruling {
             return;
         }
         self.reason = ADMITTED;
+        let asks = !self.asks.is_empty() || claimed.iter().any(|claimed| claimed.across.is_some());
         let mut smallest = u64::MAX;
         for (claimed, decision) in claimed.iter().zip(decisions) {
             let Decision::Admitted { left, whole_in } = decision else { continue };
             if self.said.get(claimed.limit) != Some(&Some(Said::Full)) {
                 self.note(claimed.limit, Said::Admits);
             }
-            self.taken.extend(claimed.taken(now));
+            self.taken.extend(claimed.taken(now, asks));
+            self.asks.extend(claimed.asked(self.said.get(claimed.limit) != Some(&Some(Said::Full))));
             // The share that is left, in millionths.
             let share = u64::from(*left) * 1_000_000 / u64::from(claimed.measure.burst.max(1));
             if share < smallest {
@@ -407,7 +441,7 @@ impl Ruling {
         let decisions = moment.take(store, std::slice::from_ref(&shadow.claim), &mut self.seen);
         let said = match decisions.as_deref() {
             Ok([Decision::Admitted { .. }]) => {
-                self.taken.extend(shadow.taken(moment.now));
+                self.taken.extend(shadow.taken(moment.now, !self.asks.is_empty()));
                 Said::Admits
             }
             Ok([Decision::Full]) => Said::Full,

@@ -100,6 +100,14 @@ impl Part {
 
     /// Writes the part's values behind `key`. `all`: more than one value is a value, too.
     pub fn write(&self, facts: &mut impl Facts, all: bool, key: &mut Vec<u8>) -> Result<(), NoKey> {
+        if let Self::RemoteAddress { v4, v6 } = self {
+            let address = address(&facts.client_address()).ok_or(NoKey::Missing)?;
+            let network = network(address, *v4, *v6);
+            self.write_head(1, key);
+            key.extend(length(network.as_ref().len()));
+            key.extend(network.as_ref());
+            return Ok(());
+        }
         let values = self.values(facts)?;
         match values.as_slice() {
             [] if !matches!(self, Self::PathTemplate(_) | Self::Path) => return Err(NoKey::Missing),
@@ -120,7 +128,7 @@ impl Part {
         let values = match self {
             Self::RemoteAddress { v4, v6 } => {
                 let address: IpAddr = text.parse().map_err(|_| wrong("is no address"))?;
-                vec![network(address.to_canonical(), *v4, *v6)]
+                vec![network(address.to_canonical(), *v4, *v6).as_ref().to_vec()]
             }
             Self::Host => vec![path::host(text.as_bytes()).map_err(|_| wrong("is no host name"))?],
             Self::Path => path::segments(text.as_bytes()).map_err(|_| wrong("is no plain path"))?,
@@ -135,9 +143,13 @@ impl Part {
         Ok(())
     }
 
-    fn write_values(&self, values: &[Vec<u8>], key: &mut Vec<u8>) {
+    fn write_head(&self, values: usize, key: &mut Vec<u8>) {
         key.push(self.letter());
-        key.extend(length(values.len()));
+        key.extend(length(values));
+    }
+
+    fn write_values(&self, values: &[Vec<u8>], key: &mut Vec<u8>) {
+        self.write_head(values.len(), key);
         for value in values {
             key.extend(length(value.len()));
             key.extend(value);
@@ -147,9 +159,6 @@ impl Part {
     fn values(&self, facts: &mut impl Facts) -> Result<Vec<Vec<u8>>, NoKey> {
         let one = |value: Vec<u8>| if value.is_empty() { Vec::new() } else { vec![value] };
         Ok(match self {
-            Self::RemoteAddress { v4, v6 } => {
-                address(&facts.client_address()).map(|address| network(address, *v4, *v6)).into_iter().collect()
-            }
             Self::RouteName => one(facts.route(RouteProperty::RouteName)),
             Self::VirtualHostName => one(facts.route(RouteProperty::VirtualHostName)),
             Self::DynamicMetadata { namespace, path } => one(facts.dynamic_metadata(namespace, path)),
@@ -185,17 +194,33 @@ pub fn address(text: &[u8]) -> Option<IpAddr> {
     Some(ip.to_canonical())
 }
 
+/// The bytes of a network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    V4([u8; 4]),
+    V6([u8; 16]),
+}
+
+impl AsRef<[u8]> for Network {
+    fn as_ref(&self) -> &[u8] {
+        match self {
+            Self::V4(bytes) => bytes,
+            Self::V6(bytes) => bytes,
+        }
+    }
+}
+
 /// The network of an address: its bytes with the rest of the bits cleared.
-pub fn network(address: IpAddr, v4: u8, v6: u8) -> Vec<u8> {
+pub fn network(address: IpAddr, v4: u8, v6: u8) -> Network {
     match address {
         IpAddr::V4(address) => {
             let bits = u32::from(address);
             let mask = u32::MAX.checked_shl(32 - u32::from(v4.min(32))).unwrap_or(0);
-            (bits & mask).to_be_bytes().to_vec()
+            Network::V4((bits & mask).to_be_bytes())
         }
         IpAddr::V6(address) => {
             let mask = u128::MAX.checked_shl(128 - u32::from(v6.min(128))).unwrap_or(0);
-            (u128::from(address) & mask).to_be_bytes().to_vec()
+            Network::V6((u128::from(address) & mask).to_be_bytes())
         }
     }
 }

@@ -4,8 +4,9 @@
 //! 2. A limit is a token bucket ([`bucket`]), a sliding window ([`window`]) or a number of streams in flight
 //!    ([`leases`]), by a key ([`key`]).
 //! 3. Records lie in a fixed pool in the proxy's shared data ([`pool`], [`line`](mod@line)): traffic can't make it grow.
-//! 4. The client is told where it stands ([`answer`]).
-//! 5. How full the pool is, is shown ([`occupancy`]).
+//! 4. A limit that holds across gateways asks a service as a second stage ([`service`]).
+//! 5. The client is told where it stands ([`answer`]).
+//! 6. How full the pool is, is shown ([`occupancy`]).
 //!
 //! The shells hand over to [`limiter`], which holds what a VM knows.
 
@@ -24,6 +25,7 @@ pub mod meter;
 pub mod occupancy;
 pub mod pool;
 pub mod rate;
+pub mod service;
 pub mod window;
 
 #[cfg(all(target_family = "wasm", portcullis_shell = "component"))]

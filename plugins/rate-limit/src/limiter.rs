@@ -3,7 +3,10 @@
 //! 1. [`Limiter::on_request`] chooses the policy, decides and counts, and remembers in the stream what was taken.
 //! 2. [`Limiter::on_response`] gives back what the response's status doesn't count, and tells the client where it stands.
 //! 3. [`Limiter::on_end`] gives streams in flight back, whatever way they ended.
-//! 4. [`Limiter::on_tick`] keeps this VM's streams alive, finds VMs that are gone, and shows that somebody is here.
+//! 4. Where a service is to be asked, the request is held, and [`Limiter::on_answer`] decides ([`across`]).
+//! 5. [`Limiter::on_tick`] keeps this VM's streams alive, finds VMs that are gone, and shows that somebody is here.
+
+mod across;
 
 use std::{collections::BTreeSet, rc::Rc};
 
@@ -12,17 +15,18 @@ use portcullis_kit::{
     config::ConfigError,
     head::RequestHead,
     heartbeat::Heartbeat,
-    host::{CounterId, Level, RouteProperty, StatefulHost},
+    host::{CallId, CounterId, Level, RouteProperty, StatefulHost},
     mode::Mode,
     store::{Found, Over, Store, Written},
     verdict::{Edit, Reply, Verdict},
 };
 
+use self::across::{Across, Waiting};
 use crate::{
     answer,
     config::{Limit, OnStoreError, RateLimit, Settings},
     debit::{Moment, Seen},
-    decide::{self, Around, Said, Standing, Taken},
+    decide::{self, Around, Ruling, Said, Standing, Taken},
     key::Facts,
     leases::{Leases, TICK},
     meter::Meter,
@@ -52,6 +56,7 @@ pub struct Limiter {
     reads_head: bool,
     /// Some policy counts streams in flight.
     holds_streams: bool,
+    across: Option<Across>,
 }
 
 /// What one stream keeps between its callbacks.
@@ -62,6 +67,14 @@ pub struct Stream {
     /// The limit that spoke, and what it said.
     told: Option<(Rc<Named<RateLimit>>, usize, Standing)>,
     lines: Vec<(Vec<u8>, Vec<u8>)>,
+    waiting: Option<Waiting>,
+}
+
+impl Stream {
+    /// The call whose answer the request is held for.
+    pub fn waits_for(&self) -> Option<CallId> {
+        self.waiting.as_ref().map(Waiting::call)
+    }
 }
 
 /// Counters beside those of the decisions.
@@ -168,6 +181,7 @@ impl Limiter {
     pub fn configure(host: &mut impl StatefulHost, bytes: &[u8]) -> Result<Self, ConfigError> {
         let (filter, settings) = Filter::configure_with(host, bytes)?;
         let counts = Counts::define(host, &filter);
+        let across = Across::configure(host, &settings, &filter)?;
         if let Some(name) = filter.record_name() {
             host.keep_record(name);
         }
@@ -189,6 +203,7 @@ impl Limiter {
             counts,
             reads_head,
             holds_streams,
+            across,
         })
     }
 
@@ -234,6 +249,9 @@ impl Limiter {
         if let (Some(limit), Some(standing), true) = (ruling.limit, ruling.standing, named.policy.announces()) {
             stream.told = Some((Rc::clone(&named), limit, standing));
         }
+        if !ruling.refuses && ruling.reason == decide::ADMITTED && !ruling.asks.is_empty() {
+            return self.ask(host, stream, named, ruling, head);
+        }
         let verdict = if ruling.refuses {
             stream.told = None;
             let read = if head.is_none() { host.request_head() } else { None };
@@ -242,8 +260,19 @@ impl Limiter {
         } else {
             overrides(&named.policy, head)
         };
+        self.settle(host, &named, &ruling, verdict)
+    }
+
+    /// Counts and records what was decided.
+    fn settle<'a>(
+        &self,
+        host: &mut impl StatefulHost,
+        named: &Named<RateLimit>,
+        ruling: &Ruling,
+        verdict: Verdict<'a>,
+    ) -> Verdict<'a> {
         if self.filter.record_name().is_none() {
-            return self.filter.settle(host, &named, ruling.reason, verdict);
+            return self.filter.settle(host, named, ruling.reason, verdict);
         }
         let name = ruling.limit.and_then(|limit| named.policy.limits.get(limit)).map(|limit| limit.name.as_str());
         let note = match (name, ruling.standing) {
@@ -251,7 +280,7 @@ impl Limiter {
             (Some(name), None) => format!(" limit={name}"),
             (None, _) => String::new(),
         };
-        self.filter.settle_with(host, &named, ruling.reason, verdict, &note)
+        self.filter.settle_with(host, named, ruling.reason, verdict, &note)
     }
 
     /// The response's head is there.
@@ -262,6 +291,7 @@ impl Limiter {
         status: Option<u16>,
     ) -> Verdict<'a> {
         let told = stream.told.take();
+        self.leave(host, stream);
         let named = match self.filter.policy(host, &mut stream.exchange) {
             Ok(Some(named)) => named,
             Ok(None) => return Verdict::Pass,
@@ -292,6 +322,7 @@ impl Limiter {
 
     /// The stream is over, whatever way it ended.
     pub fn on_end(&mut self, host: &mut impl StatefulHost, stream: &mut Stream) {
+        self.leave(host, stream);
         let taken = std::mem::take(&mut stream.taken);
         let in_flight: Vec<Taken> =
             taken.into_iter().filter(|taken| matches!(taken.claim.ask.meter, Meter::InFlight(_))).collect();
@@ -315,7 +346,7 @@ impl Limiter {
         named: &Named<RateLimit>,
         secret: &Secret,
         head: Option<&RequestHead>,
-    ) -> decide::Ruling {
+    ) -> Ruling {
         let now = host.now();
         let around = Around { secret, sizes: self.settings.sizes(), leases: &self.leases, now };
         decide::decide(&named.policy, &named.name, &around, &mut Request { host, head })

@@ -24,6 +24,8 @@ pub struct Ask {
     pub meter: Meter,
     /// Nanoseconds that a key is blocked for once it was refused; 0 for not.
     pub block_for: u64,
+    /// The longest that anything blocks it, at least `block_for`: a service's answer may, too.
+    pub longest_block: u64,
     /// Whom the record belongs to.
     pub tag: u64,
     pub cost: u32,
@@ -140,11 +142,35 @@ impl Ask {
         }
     }
 
+    /// Keeps the key out for so long, whatever its record has left.
+    pub fn block(&self, line: &mut Line, now: u64, wait: u64) {
+        let until = now.saturating_add(wait.min(self.longest_block));
+        match self.meter {
+            Meter::Bucket(bucket) => {
+                if let Some((record, mut kept)) = line.bucket(self.tag, now, bucket.ahead()) {
+                    kept.blocked_until = until;
+                    line.put_bucket(record, self.tag, kept);
+                }
+            }
+            Meter::Window(window) => {
+                if let Some((record, mut tally)) = line.window(self.tag, now, |at| window.all_spent(at)) {
+                    tally.blocked_until = until;
+                    line.put_window(record, self.tag, &tally);
+                }
+            }
+            Meter::Never | Meter::InFlight(_) => {}
+        }
+    }
+
     fn take_tokens(&self, line: &mut Line, now: u64, bucket: Bucket) -> Decision {
         let Some((record, mut kept)) = line.bucket(self.tag, now, bucket.ahead()) else { return Decision::Full };
         let before = kept;
         if let Some(refusal) = self.blocked(&mut kept.blocked_until, now) {
-            return refusal;
+            if kept == before {
+                return refusal;
+            }
+            line.put_bucket(record, self.tag, kept);
+            return refusal.as_news();
         }
         let answer = bucket.spend(&mut kept.arrival, now, self.cost);
         let decision = self.decided(answer, &mut kept.blocked_until, now);
@@ -161,7 +187,11 @@ impl Ask {
         };
         let before = tally;
         if let Some(refusal) = self.blocked(&mut tally.blocked_until, now) {
-            return refusal;
+            if tally == before {
+                return refusal;
+            }
+            line.put_window(record, self.tag, &tally);
+            return refusal.as_news();
         }
         let answer = window.spend(&mut tally.spent, now, self.cost);
         tally.over_at = window.over(&tally.spent);
@@ -177,8 +207,8 @@ impl Ask {
     /// The refusal of a key that is blocked. What is further ahead than a block can reach was written under
     /// another clock, and ends now.
     fn blocked(&self, until: &mut u64, now: u64) -> Option<Decision> {
-        if *until > now.saturating_add(self.block_for) {
-            *until = now.saturating_add(self.block_for);
+        if *until > now.saturating_add(self.longest_block) {
+            *until = now.saturating_add(self.longest_block);
         }
         let wait = until.checked_sub(now).filter(|wait| *wait > 0)?;
         Some(Decision::Refused { again_in: Some(wait), blocked: true, is_news: false })
@@ -195,6 +225,70 @@ impl Ask {
                 let again_in = again_in.map(|wait| wait.max(self.block_for));
                 Decision::Refused { again_in, blocked: false, is_news: false }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rate::SECOND;
+
+    struct Nobody;
+
+    impl Leases for Nobody {
+        fn lives(&self, _: u32) -> bool {
+            false
+        }
+
+        fn own(&self) -> u32 {
+            1
+        }
+    }
+
+    const NOW: u64 = 1_000_000 * SECOND;
+
+    fn asks() -> [Ask; 2] {
+        let rate = Rate { requests: 5, per: 60 * SECOND };
+        [Meter::bucket(rate, 5), Meter::window(rate)].map(|meter| Ask {
+            meter,
+            block_for: 0,
+            longest_block: 100 * SECOND,
+            tag: 7,
+            cost: 1,
+        })
+    }
+
+    fn again_in(ask: &Ask, line: &mut Line, now: u64) -> Option<u64> {
+        match ask.take(line, now, &Nobody) {
+            Decision::Refused { again_in, blocked: true, .. } => again_in,
+            decision => {
+                assert!(!decision.refuses(), "{decision:?}");
+                None
+            }
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_blocked_from_outside_stays_out_as_long_as_was_said_with_nothing_taken() {
+        for ask in asks() {
+            let mut line = Line::empty(ask.meter.kind().unwrap());
+            ask.block(&mut line, NOW, 30 * SECOND);
+            assert_eq!(again_in(&ask, &mut line, NOW), Some(30 * SECOND));
+            assert_eq!(again_in(&ask, &mut line, NOW + 30 * SECOND - 1), Some(1));
+            assert!(matches!(ask.take(&mut line, NOW + 30 * SECOND, &Nobody), Decision::Admitted { left: 4, .. }));
+        }
+    }
+
+    #[test]
+    fn no_block_is_longer_than_the_longest_by_what_was_said_or_by_a_clock_that_steps_back() {
+        for ask in asks() {
+            let mut line = Line::empty(ask.meter.kind().unwrap());
+            ask.block(&mut line, NOW, u64::MAX);
+            assert_eq!(again_in(&ask, &mut line, NOW), Some(100 * SECOND));
+            let earlier = NOW - 86_400 * SECOND;
+            assert_eq!(again_in(&ask, &mut line, earlier), Some(100 * SECOND));
+            assert_eq!(again_in(&ask, &mut line, earlier + 99 * SECOND), Some(SECOND));
         }
     }
 }

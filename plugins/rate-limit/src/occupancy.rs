@@ -7,7 +7,7 @@ use portcullis_kit::{
 
 use crate::{
     line::{Kind, Line},
-    pool::{self, Partition, Sizes},
+    pool::{LineName, Partition, Sizes},
 };
 
 /// Lines that are looked at with each tick.
@@ -38,7 +38,7 @@ impl Occupancy {
             let lines = sizes.lines(*kind, *part);
             let held = random.chunks_exact(4).filter_map(<[u8]>::first_chunk).map(|random| {
                 let number = u32::from_le_bytes(*random).checked_rem(lines).unwrap_or(0);
-                match host.get(&pool::name(*kind, *part, number)) {
+                match host.get(&LineName { kind: *kind, partition: *part, number }.bytes()) {
                     Found::Value(bytes, _) => Line::read(*kind, bytes, secret).map_or(0, |line| line.held(now)),
                     _ => 0,
                 }

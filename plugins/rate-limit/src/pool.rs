@@ -79,8 +79,14 @@ const PREFIX: &[u8] = b"portcullis.rate_limit/";
 /// Bytes of a line's name.
 const NAME: usize = PREFIX.len() + 4 + 4;
 
-/// A line's name in the store.
-pub type LineName = [u8; NAME];
+/// Which line of the pool. Compared as numbers: bytes are compared one by one in the sandbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineName {
+    pub kind: Kind,
+    pub partition: Partition,
+    /// Below [`Sizes::lines`].
+    pub number: u32,
+}
 
 /// What makes places unpredictable; the same in all VMs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -110,16 +116,25 @@ pub fn place(secret: &Secret, sizes: Sizes, kind: Kind, partition: Partition, li
     let lines = u64::from(sizes.lines(kind, partition));
     // Below the number of lines, which fits.
     let number = (hash.h1 % lines) as u32;
-    Place { line: name(kind, partition, number), tag: if hash.h2 == NOBODY { 1 } else { hash.h2 } }
+    Place { line: LineName { kind, partition, number }, tag: if hash.h2 == NOBODY { 1 } else { hash.h2 } }
 }
 
-/// The name of a line by its number.
-pub fn name(kind: Kind, partition: Partition, number: u32) -> LineName {
-    let mut name = [0; NAME];
-    let version = [b'0' + VERSION, b'/', kind.letter(), partition.letter()];
-    let bytes = PREFIX.iter().chain(&version).copied().chain(number.to_le_bytes());
-    name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
-    name
+/// What makes a limit known, in few bytes: they are hashed with each request.
+pub fn digest(bytes: &[u8]) -> [u8; 16] {
+    let mut hasher = SipHasher13::new();
+    hasher.write(bytes);
+    hasher.finish128().as_bytes()
+}
+
+impl LineName {
+    /// As the store knows it.
+    pub fn bytes(self) -> [u8; NAME] {
+        let mut name = [0; NAME];
+        let version = [b'0' + VERSION, b'/', self.kind.letter(), self.partition.letter()];
+        let bytes = PREFIX.iter().chain(&version).copied().chain(self.number.to_le_bytes());
+        name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        name
+    }
 }
 
 /// The name of a value that stands by itself.
@@ -169,8 +184,7 @@ mod tests {
         for key in 0..20_000_u32 {
             let place =
                 place(&SECRET, SIZES, Kind::Bucket, Partition::Addresses, [b"p", b"", b"l"], &key.to_le_bytes());
-            assert_eq!(place.line.len(), NAME);
-            lines.insert(place.line);
+            lines.insert(place.line.bytes());
         }
         assert_eq!(lines.len(), 63);
     }
@@ -181,7 +195,7 @@ mod tests {
             place(&SECRET, SIZES, Kind::Bucket, partition, [b"p", b"", limit], key)
         };
         assert_ne!(at(Partition::Invented, b"ab", b"c").tag, at(Partition::Invented, b"a", b"bc").tag);
-        assert_ne!(at(Partition::Invented, b"a", b"b").line, at(Partition::Addresses, b"a", b"b").line);
+        assert_ne!(at(Partition::Invented, b"a", b"b").line.bytes(), at(Partition::Addresses, b"a", b"b").line.bytes());
     }
 
     #[test]

@@ -2,13 +2,14 @@
 
 use portcullis_kit::{
     config::ConfigError,
+    host::CallId,
     proxy_wasm::{Action, Map, Proxy, Root, carry_out, headers, request_head},
     proxy_wasm_entry,
 };
 
 use crate::limiter::{Limiter, Stream};
 
-proxy_wasm_entry!(Plugin, tick);
+proxy_wasm_entry!(Plugin, tick, grpc);
 
 struct Plugin(Limiter);
 
@@ -36,5 +37,13 @@ impl Root for Plugin {
 
     fn on_tick(&mut self) {
         self.0.on_tick(&mut Proxy);
+    }
+
+    fn waits_for(stream: &Self::Stream) -> Option<CallId> {
+        stream.waits_for()
+    }
+
+    fn on_answer(&mut self, stream: &mut Self::Stream, answer: Option<Vec<u8>>) -> Action {
+        carry_out(Map::Request, self.0.on_answer(&mut Proxy, stream, answer.as_deref()))
     }
 }

@@ -60,6 +60,10 @@ impl GuestExchange for Stream {
         })
     }
 
+    fn on_answer(&self, _: u32, _: Option<Vec<u8>>) -> types::Verdict {
+        types::Verdict::Hold
+    }
+
     fn on_response_head(&self, head: types::ResponseHead) -> types::Verdict {
         self.handle(|filter, exchange| {
             let named = match filter.policy(&mut Proxy, exchange) {

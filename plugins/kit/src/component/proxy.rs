@@ -4,7 +4,7 @@ use super::bindings::portcullis::policy::{host, store, types};
 use crate::{
     config::ConfigError,
     head::{Headers, RequestHead},
-    host::{CounterId, GaugeId, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    host::{CallId, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
     reason,
     store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
@@ -112,6 +112,11 @@ impl StatefulHost for Proxy {
 
     fn set_tick_period(&mut self, milliseconds: u32) {
         host::set_tick_period(milliseconds);
+    }
+
+    fn call(&mut self, call: &GrpcCall<'_>) -> Option<CallId> {
+        let GrpcCall { cluster, service, method, message, timeout } = *call;
+        host::call(cluster, service, method, message, timeout.max(1)).map(CallId)
     }
 }
 

@@ -2,7 +2,9 @@
 //!
 //! 1. A root context is one configuration of the plugin; a VM holds one or more.
 //! 2. A stream context belongs to the root that it was created under, and dies with `on_delete`.
-//! 3. A root without a valid configuration refuses every stream: a capability list without
+//! 3. An answer comes to a root context, after any time. It is handed to the stream that asked, if that is still there:
+//!    a trap here would leave the request hanging for ever.
+//! 4. A root without a valid configuration refuses every stream: a capability list without
 //!    `proxy_on_configure` must not turn the filter off.
 
 use std::cell::RefCell;
@@ -10,7 +12,7 @@ use std::cell::RefCell;
 use super::hostcalls::{self, Action, Proxy};
 use crate::{
     config::ConfigError,
-    host::{Host, Level},
+    host::{CallId, Host, Level},
     reason,
     verdict::Reply,
 };
@@ -40,6 +42,17 @@ pub trait Root: Sized {
     /// The time that was asked for has passed. Only called in a module that exports the callback: one whose entry
     /// lists `tick`.
     fn on_tick(&mut self) {}
+
+    /// The call whose answer a stream holds its request for.
+    fn waits_for(_: &Self::Stream) -> Option<CallId> {
+        None
+    }
+
+    /// The answer that a stream waits for; `None` for a failure of any kind. With `Action::Continue` the request goes
+    /// on. Only called in a module that exports the callbacks: one whose entry lists `grpc`.
+    fn on_answer(&mut self, _: &mut Self::Stream, _: Option<Vec<u8>>) -> Action {
+        Action::Continue
+    }
 }
 
 /// All contexts of one VM.
@@ -49,6 +62,8 @@ struct State<R: Root> {
     /// Few: one for each configuration that shares the VM.
     roots: Vec<(u32, Option<R>)>,
     streams: Buckets<Stream<R::Stream>>,
+    /// Calls that weren't answered, with the stream that waits. Each ends, since each has a time-out.
+    calls: Vec<(CallId, u32)>,
 }
 
 struct Stream<S> {
@@ -69,7 +84,7 @@ impl<T> Buckets<T> {
 impl<R: Root> Default for Contexts<R> {
     fn default() -> Self {
         let streams = Buckets(std::array::from_fn(|_| Vec::new()));
-        Self(RefCell::new(State { roots: Vec::new(), streams }))
+        Self(RefCell::new(State { roots: Vec::new(), streams, calls: Vec::new() }))
     }
 }
 
@@ -84,7 +99,7 @@ impl<R: Root> Contexts<R> {
     }
 
     pub fn delete(&self, id: u32) {
-        let State { roots, streams } = &mut *self.0.borrow_mut();
+        let State { roots, streams, .. } = &mut *self.0.borrow_mut();
         if let Some(bucket) = streams.bucket(id)
             && let Some(place) = bucket.iter().position(|(known, _)| *known == id)
         {
@@ -122,15 +137,58 @@ impl<R: Root> Contexts<R> {
 
     /// Lets the stream's root handle a callback.
     pub fn on_stream(&self, id: u32, handle: impl FnOnce(&mut R, &mut R::Stream) -> Action) -> Action {
-        let State { roots, streams } = &mut *self.0.borrow_mut();
-        let stream = streams.bucket(id).and_then(|bucket| bucket.iter_mut().find(|(known, _)| *known == id));
-        if let Some((_, stream)) = stream
-            && let Some((_, Some(root))) = roots.iter_mut().find(|(known, _)| *known == stream.root)
-        {
-            return handle(root, &mut stream.state);
+        let state = &mut *self.0.borrow_mut();
+        if let Some((root, stream, calls)) = state.find(id) {
+            let action = handle(root, stream);
+            note_call::<R>(calls, id, stream);
+            return action;
         }
         hostcalls::reply(&Reply::unavailable(reason::UNCONFIGURED.into()));
         Action::Pause
+    }
+}
+
+impl<R: Root> Contexts<R> {
+    /// A call was answered; `None`: it failed.
+    pub fn answered(&self, token: u32, answer: Option<Vec<u8>>) {
+        // Answers that come while a callback runs are told behind it, so nobody else is at it.
+        let Ok(mut state) = self.0.try_borrow_mut() else { return };
+        let Some(place) = state.calls.iter().position(|(call, _)| *call == CallId(token)) else { return };
+        let (_, id) = state.calls.swap_remove(place);
+        let Some((root, stream, calls)) = state.find(id) else { return };
+        if !hostcalls::take_in_hand(id) {
+            return;
+        }
+        let action = root.on_answer(stream, answer);
+        note_call::<R>(calls, id, stream);
+        if action == Action::Continue {
+            hostcalls::resume_request();
+        }
+    }
+
+    /// A call was answered with the message in hand.
+    pub fn received(&self, token: u32) {
+        self.answered(token, Some(hostcalls::grpc_message()));
+    }
+}
+
+impl<R: Root> State<R> {
+    /// A stream, its root, and the calls.
+    #[allow(clippy::type_complexity)]
+    fn find(&mut self, id: u32) -> Option<(&mut R, &mut R::Stream, &mut Vec<(CallId, u32)>)> {
+        let stream = self.streams.bucket(id)?.iter_mut().find(|(known, _)| *known == id);
+        let (_, stream) = stream?;
+        let (_, root) = self.roots.iter_mut().find(|(known, _)| *known == stream.root)?;
+        Some((root.as_mut()?, &mut stream.state, &mut self.calls))
+    }
+}
+
+/// Remembers the call that a stream waits for, if it does.
+fn note_call<R: Root>(calls: &mut Vec<(CallId, u32)>, id: u32, stream: &R::Stream) {
+    if let Some(call) = R::waits_for(stream)
+        && calls.iter().all(|(known, _)| *known != call)
+    {
+        calls.push((call, id));
     }
 }
 

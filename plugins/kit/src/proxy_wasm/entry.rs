@@ -5,12 +5,25 @@
 ///
 /// Both header callbacks are exported even where a plugin handles one of them: without a valid
 /// configuration, the first that is called refuses the stream. Behind the type stand further callbacks that the
-/// plugin handles: `tick`.
+/// plugin handles: `tick`, `grpc` (the answers to its calls).
 #[macro_export]
 macro_rules! proxy_wasm_entry {
-    ($root:ty, tick) => {
+    ($root:ty $(, $more:ident)+) => {
         $crate::proxy_wasm_entry!($root);
+        $($crate::proxy_wasm_entry!(@$more);)+
+    };
+    (@grpc) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_grpc_receive(_root: u32, token: u32, _size: u32) {
+            CONTEXTS.with(|contexts| contexts.received(token));
+        }
 
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_grpc_close(_root: u32, token: u32, _status: u32) {
+            CONTEXTS.with(|contexts| contexts.answered(token, None));
+        }
+    };
+    (@tick) => {
         #[unsafe(no_mangle)]
         extern "C" fn proxy_on_tick(id: u32) {
             CONTEXTS.with(|contexts| contexts.tick(id));

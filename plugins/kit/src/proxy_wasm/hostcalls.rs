@@ -6,15 +6,16 @@
 //! then calls for every request.
 
 use super::imports::{
-    proxy_add_header_map_value, proxy_call_foreign_function, proxy_define_metric, proxy_get_buffer_bytes,
-    proxy_get_current_time_nanoseconds, proxy_get_header_map_pairs, proxy_get_property, proxy_get_shared_data,
-    proxy_increment_metric, proxy_log, proxy_record_metric, proxy_remove_header_map_value,
-    proxy_replace_header_map_value, proxy_send_local_response, proxy_set_property, proxy_set_shared_data,
-    proxy_set_tick_period_milliseconds, random_get,
+    proxy_add_header_map_value, proxy_call_foreign_function, proxy_continue_stream, proxy_define_metric,
+    proxy_get_buffer_bytes, proxy_get_current_time_nanoseconds, proxy_get_header_map_pairs, proxy_get_property,
+    proxy_get_shared_data, proxy_grpc_call, proxy_increment_metric, proxy_log, proxy_record_metric,
+    proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_send_local_response,
+    proxy_set_effective_context, proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds,
+    random_get,
 };
 use crate::{
     head::{Headers, RequestHead},
-    host::{CounterId, GaugeId, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    host::{CallId, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
     store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
 };
@@ -31,10 +32,18 @@ pub enum Map {
 #[repr(u32)]
 pub enum Action {
     Continue = 0,
+    /// The head waits. Under `allow_on_headers_stop_iteration` a body that comes meanwhile is told to the filter, and
+    /// carries the head along if that lets it on, as a module without a body's callback does.
     Pause = 1,
+    /// Everything waits, whatever the plugin's options are.
+    HoldAll = 4,
 }
 
+const GRPC_MESSAGE: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
+/// Bytes of a service's answer that are read; what is longer isn't read to its end.
+const LARGEST_ANSWER: usize = 64 * 1024;
+const REQUEST: u32 = 0;
 const COUNTER: u32 = 0;
 const GAUGE: u32 = 1;
 const OK: u32 = 0;
@@ -66,6 +75,25 @@ pub(super) fn configuration() -> Vec<u8> {
         .unwrap_or_default()
 }
 
+/// The message of a gRPC answer; only while it is told.
+pub(super) fn grpc_message() -> Vec<u8> {
+    // SAFETY: both pointers are valid for writing while the call lasts.
+    received(|data, size| unsafe { proxy_get_buffer_bytes(GRPC_MESSAGE, 0, LARGEST_ANSWER, data, size) })
+        .unwrap_or_default()
+}
+
+/// Makes a stream the one in hand; `false` where it is gone.
+pub(super) fn take_in_hand(stream: u32) -> bool {
+    // SAFETY: takes no pointer.
+    unsafe { proxy_set_effective_context(stream) == OK }
+}
+
+/// Lets the request in hand go on. Of a response that hasn't begun, Envoy would die.
+pub(super) fn resume_request() {
+    // SAFETY: takes no pointer.
+    unsafe { proxy_continue_stream(REQUEST) };
+}
+
 /// All lines of a head, in one call. `None` where the proxy doesn't give them: outside of their phase,
 /// or where the capability list leaves the call out.
 pub fn headers(map: Map) -> Option<Headers> {
@@ -90,7 +118,7 @@ pub fn carry_out(map: Map, verdict: Verdict<'_>) -> Action {
             }
             Action::Continue
         }
-        Verdict::Hold => Action::Pause,
+        Verdict::Hold => Action::HoldAll,
         Verdict::Reply(reply) => {
             self::reply(&reply);
             Action::Pause
@@ -309,4 +337,46 @@ impl StatefulHost for Proxy {
         // SAFETY: takes no pointer.
         unsafe { proxy_set_tick_period_milliseconds(milliseconds) };
     }
+
+    fn call(&mut self, call: &GrpcCall<'_>) -> Option<CallId> {
+        let target = target(call.cluster);
+        let metadata = pairs(&[]);
+        let mut token = 0;
+        // SAFETY: each pointer is valid for reading its size, the token for writing, while the call lasts.
+        let status = unsafe {
+            proxy_grpc_call(
+                target.as_ptr(),
+                target.len(),
+                call.service.as_ptr(),
+                call.service.len(),
+                call.method.as_ptr(),
+                call.method.len(),
+                metadata.as_ptr(),
+                metadata.len(),
+                call.message.as_ptr(),
+                call.message.len(),
+                call.timeout.max(1),
+                &raw mut token,
+            )
+        };
+        (status == OK).then_some(CallId(token))
+    }
+}
+
+/// A cluster as `envoy.config.core.v3.GrpcService` with `envoy_grpc.cluster_name`. Envoy takes a plain name, too, but
+/// first tries to read it as this message, and dies where it can (`xa` is a field that it doesn't know).
+fn target(cluster: &str) -> Vec<u8> {
+    const FIRST_FIELD: u8 = 1 << 3 | 2;
+    let field = |bytes: &[u8]| {
+        let mut out = vec![FIRST_FIELD];
+        let mut length = bytes.len();
+        while length > 0x7f {
+            out.push(length as u8 | 0x80);
+            length >>= 7;
+        }
+        out.push(length as u8);
+        out.extend(bytes);
+        out
+    };
+    field(&field(cluster.as_bytes()))
 }

@@ -56,6 +56,22 @@ unsafe extern "C" {
         size: *mut usize,
     ) -> u32;
     pub(super) fn proxy_set_tick_period_milliseconds(period: u32) -> u32;
+    pub(super) fn proxy_set_effective_context(id: u32) -> u32;
+    pub(super) fn proxy_continue_stream(kind: u32) -> u32;
+    pub(super) fn proxy_grpc_call(
+        target: *const u8,
+        target_size: usize,
+        service: *const u8,
+        service_size: usize,
+        method: *const u8,
+        method_size: usize,
+        metadata: *const u8,
+        metadata_size: usize,
+        message: *const u8,
+        message_size: usize,
+        timeout: u32,
+        token: *mut u32,
+    ) -> u32;
     pub(super) fn proxy_increment_metric(id: u32, by: i64) -> u32;
     pub(super) fn proxy_send_local_response(
         status: u32,

@@ -26,6 +26,7 @@ use crate::{
     meter::Meter,
     pool::{Partition, Sizes},
     rate::Rate,
+    service::RawService,
 };
 
 fields! {
@@ -34,6 +35,8 @@ fields! {
     pub struct Settings {
         /// How many records the store has room for.
         pub store: RawStore = default,
+        /// The service that limits with `across_gateways` ask.
+        pub service: Option<RawService> = default,
     }
 }
 
@@ -70,8 +73,10 @@ pub struct Limit {
     pub counted: Counted,
     /// Nanoseconds; 0 for not.
     pub block_for: u64,
+    /// Whether a service is asked, too.
+    pub across_gateways: bool,
     /// What makes it the same limit in another configuration, beside the policy's name.
-    pub identity: Vec<u8>,
+    pub identity: [u8; 16],
 }
 
 /// How much is admitted.
@@ -259,7 +264,7 @@ impl Limit {
 
 impl Policy for RateLimit {
     type Settings = Settings;
-    const SETTINGS: &'static [&'static str] = &["store"];
+    const SETTINGS: &'static [&'static str] = &["store", "service"];
 
     const FILTER: &'static str = "rate_limit";
     const REASONS: &'static [Reason] = decide::REASONS;

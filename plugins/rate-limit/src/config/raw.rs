@@ -14,7 +14,9 @@ use super::{Conditions, Cost, Counted, HeaderIs, Limit, Measure, Override, RateL
 use crate::{
     key::{Cidr, Part},
     meter::Meter,
+    pool,
     rate::{LONGEST, Rate, Span},
+    service,
 };
 
 fields! {
@@ -116,6 +118,8 @@ fields! {
         pub refund_status: Vec<String> = default,
         /// Refuse a key for so long once it was refused.
         pub block_for: Option<Span> = default,
+        /// Ask the `service`, too, whether the key may pass: it counts for all gateways together.
+        pub across_gateways: bool = default,
     }
 }
 
@@ -290,6 +294,7 @@ fn limit(raw: &mut RawLimit) -> Result<Limit, ConfigError> {
         cost: Cost::Fixed(1),
         counted: Counted::All,
         block_for: raw.block_for.map_or(0, |Span(span)| span),
+        across_gateways: raw.across_gateways,
     };
     check(raw, &mut limit)?;
     Ok(limit)
@@ -318,10 +323,14 @@ fn check(raw: &RawLimit, limit: &mut Limit) -> Result<(), ConfigError> {
             ("count_status", limit.counted != Counted::All),
             ("cost", limit.cost != Cost::Fixed(1)),
             ("burst", raw.burst.is_some()),
+            ("across_gateways", raw.across_gateways),
         ];
         if let Some((field, _)) = of_rates.iter().find(|(_, is_set)| *is_set) {
             return Err(ConfigError::new("belongs to a `rate`; streams in flight have none").under(field));
         }
+    }
+    if raw.across_gateways {
+        service::descriptor::check(&limit.key, &limit.counted)?;
     }
     if let Cost::Fixed(cost) = limit.cost
         && cost > measure.burst
@@ -333,7 +342,7 @@ fn check(raw: &RawLimit, limit: &mut Limit) -> Result<(), ConfigError> {
 }
 
 /// What makes it the same limit in another configuration, beside the policy's name.
-fn identity(raw: &RawLimit, measure: &Measure) -> Vec<u8> {
+fn identity(raw: &RawLimit, measure: &Measure) -> [u8; 16] {
     let kind = measure.meter.kind().map_or(b'0', crate::line::Kind::letter);
     // The length of a window is part of what its counts mean.
     let window = measure.rate.filter(|_| kind == b'w').map_or(0, |rate| rate.per);
@@ -342,7 +351,7 @@ fn identity(raw: &RawLimit, measure: &Measure) -> Vec<u8> {
     identity.extend(window.to_le_bytes());
     raw.key.iter().for_each(|part| part.write_identity(&mut identity));
     identity.extend(raw.mode.name().as_bytes());
-    identity
+    pool::digest(&identity)
 }
 
 fn measure(

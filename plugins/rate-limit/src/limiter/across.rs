@@ -1,0 +1,211 @@
+//! The second stage of a request: held while the service is asked, and decided by the answer.
+//!
+//! 1. Only an admitted request asks. A call that can't be made is a failure at once; the request isn't held for it.
+//! 2. A refusal by the service gives everything back that was taken here, and keeps the spent keys out.
+//! 3. An answer that nobody waits for any more (the client left, something else replied) is passed over; what was taken
+//!    stays taken, as with every request that ends before its response.
+
+use std::rc::Rc;
+
+use portcullis_kit::{
+    Filter, Named, Policy,
+    config::ConfigError,
+    head::RequestHead,
+    host::{CallId, CounterId, StatefulHost},
+    mode::Mode,
+    verdict::Verdict,
+};
+
+use super::{Limiter, Stream, overrides};
+use crate::{
+    answer,
+    config::{RateLimit, Settings},
+    debit::{Moment, Seen},
+    decide::{Asked, Ruling, Standing, Taken},
+    service::{self, Judgement, OnError, Refused, SERVICE_FAILED, SERVICE_REFUSED, Service},
+};
+
+/// The service, and what it is seen to do.
+pub struct Across {
+    service: Service,
+    admits: CounterId,
+    refuses: CounterId,
+    fails: CounterId,
+    /// Requests that ended before the answer.
+    left: CounterId,
+}
+
+/// A request that is held.
+pub struct Waiting {
+    call: CallId,
+    named: Rc<Named<RateLimit>>,
+    ruling: Ruling,
+    head: Option<RequestHead>,
+    /// What becomes of the request if it goes on.
+    verdict: Verdict<'static>,
+}
+
+impl Waiting {
+    pub fn call(&self) -> CallId {
+        self.call
+    }
+}
+
+impl Across {
+    /// # Errors
+    /// The service's configuration, or a limit that asks for one where there is none.
+    pub fn configure(
+        host: &mut impl StatefulHost,
+        settings: &Settings,
+        filter: &Filter<RateLimit>,
+    ) -> Result<Option<Self>, ConfigError> {
+        let Some(raw) = settings.service.clone() else {
+            for named in filter.policies() {
+                if let Some(place) = named.policy.limits.iter().position(|limit| limit.across_gateways) {
+                    let why = "asks a service, and none is configured: name its cluster and domain in `service`, beside \
+                               `policies`";
+                    let error = ConfigError::new(why).under("across_gateways").at(place).under("limits");
+                    return Err(error.under(&named.name).under("policies"));
+                }
+            }
+            return Ok(None);
+        };
+        let service = Service::try_from(raw).map_err(|error| error.under("service"))?;
+        let mut event =
+            |event: &str| host.define_counter(&format!("portcullis.service.filter.rate_limit.event.{event}"));
+        let [admits, refuses, fails, left] = ["admits", "refuses", "fails", "left"].map(&mut event);
+        Ok(Some(Self { service, admits, refuses, fails, left }))
+    }
+}
+
+impl Limiter {
+    /// Holds an admitted request and asks the service about it.
+    pub(super) fn ask<H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &mut Stream,
+        named: Rc<Named<RateLimit>>,
+        ruling: Ruling,
+        head: Option<&RequestHead>,
+    ) -> Verdict<'static> {
+        let verdict = overrides(&named.policy, head);
+        // Refused at load.
+        let Some(across) = &self.across else { return verdict };
+        let message = across.service.message(&named.name, &named.policy, &ruling.asks);
+        match host.call(&across.service.call(&message)) {
+            Some(call) => {
+                stream.waiting = Some(Waiting { call, named, ruling, head: head.cloned(), verdict });
+                Verdict::Hold
+            }
+            None => self.failed(host, stream, &named, ruling, head, verdict),
+        }
+    }
+
+    /// The service answered; `None`: it didn't. Anything but `Verdict::Hold` ends the wait.
+    pub fn on_answer<H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &mut Stream,
+        answer: Option<&[u8]>,
+    ) -> Verdict<'static> {
+        let (Some(waiting), Some(across)) = (stream.waiting.take(), &self.across) else { return Verdict::Hold };
+        let Waiting { named, ruling, head, verdict, .. } = waiting;
+        match service::judge(answer, ruling.asks.len()) {
+            Judgement::Admits => {
+                host.increment(across.admits);
+                self.settle(host, &named, &ruling, verdict)
+            }
+            Judgement::Refuses(refused) => {
+                host.increment(across.refuses);
+                self.refused(host, stream, &named, ruling, head.as_ref(), &refused)
+            }
+            Judgement::Failed => self.failed(host, stream, &named, ruling, head.as_ref(), verdict),
+        }
+    }
+
+    /// The request ends before its answer, if it waits for one.
+    pub(super) fn leave(&self, host: &mut impl StatefulHost, stream: &mut Stream) {
+        if let (Some(_), Some(across)) = (stream.waiting.take(), &self.across) {
+            host.increment(across.left);
+        }
+    }
+
+    fn refused(
+        &mut self,
+        host: &mut impl StatefulHost,
+        stream: &mut Stream,
+        named: &Named<RateLimit>,
+        ruling: Ruling,
+        head: Option<&RequestHead>,
+        refused: &Refused,
+    ) -> Verdict<'static> {
+        self.give_back(host, &std::mem::take(&mut stream.taken));
+        self.keep_out(host, named, &ruling.asks, refused);
+        let limit = refused.asked.and_then(|asked| ruling.asks.get(asked)).map(|asked| asked.limit);
+        let spoken = limit.and_then(|limit| named.policy.limits.get(limit));
+        let standing = spoken.map(|limit| Standing { measure: limit.measure, left: 0, whole_in: refused.wait });
+        let ruling = Ruling { reason: SERVICE_REFUSED, refuses: true, limit, standing, ..ruling };
+        self.reply(host, stream, named, &ruling, head)
+    }
+
+    /// Keys that the service knows to be spent don't ask again before they can succeed.
+    fn keep_out(&self, host: &mut impl StatefulHost, named: &Named<RateLimit>, asks: &[Asked], refused: &Refused) {
+        let Some(secret) = self.secret else { return };
+        let moment = Moment { now: host.now(), leases: &self.leases, secret: secret.check };
+        let mut seen = Seen::default();
+        for (asked, wait) in refused.spent.iter().filter_map(|(place, wait)| Some((asks.get(*place)?, wait))) {
+            let block_for = named.policy.limits.get(asked.limit).map_or(0, |limit| limit.block_for);
+            let wait = wait.unwrap_or_default().max(block_for);
+            if let Some(claim) = asked.claim.filter(|_| wait > 0) {
+                // Should it not succeed, the next request asks again.
+                let _ = moment.block(host, &claim, wait, &mut seen);
+            }
+        }
+        self.counts.note(host, &seen);
+    }
+
+    fn failed(
+        &mut self,
+        host: &mut impl StatefulHost,
+        stream: &mut Stream,
+        named: &Named<RateLimit>,
+        ruling: Ruling,
+        head: Option<&RequestHead>,
+        verdict: Verdict<'static>,
+    ) -> Verdict<'static> {
+        let Some(across) = &self.across else { return verdict };
+        host.increment(across.fails);
+        let asks = |taken: &Taken| ruling.asks.iter().any(|asked| asked.limit == taken.limit);
+        match across.service.on_error {
+            OnError::Local => {}
+            OnError::Allow => {
+                let (back, kept) = std::mem::take(&mut stream.taken).into_iter().partition::<Vec<_>, _>(asks);
+                stream.taken = kept;
+                self.give_back(host, &back);
+            }
+            OnError::Deny => {
+                self.give_back(host, &std::mem::take(&mut stream.taken));
+                let ruling = Ruling { reason: SERVICE_FAILED, refuses: true, standing: None, ..ruling };
+                return self.reply(host, stream, named, &ruling, head);
+            }
+        }
+        self.settle(host, named, &Ruling { reason: SERVICE_FAILED, ..ruling }, verdict)
+    }
+
+    /// Refuses the request in the second stage. Only an enforcing policy gets there.
+    fn reply(
+        &self,
+        host: &mut impl StatefulHost,
+        stream: &mut Stream,
+        named: &Named<RateLimit>,
+        ruling: &Ruling,
+        head: Option<&RequestHead>,
+    ) -> Verdict<'static> {
+        debug_assert_eq!(named.policy.mode, Mode::Enforce);
+        stream.told = None;
+        let read = if head.is_none() { host.request_head() } else { None };
+        let details = ruling.reason.of(RateLimit::FILTER);
+        let reply = answer::reply(&named.policy, ruling, head.or(read.as_ref()), details);
+        self.settle(host, named, ruling, Verdict::Reply(reply))
+    }
+}
