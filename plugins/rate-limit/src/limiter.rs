@@ -29,7 +29,7 @@ use crate::{
     decide::{self, Around, Ruling, Said, Standing, Taken},
     key::Facts,
     leases::{Leases, TICK},
-    meter::Meter,
+    meter::{Leases as _, Meter},
     occupancy::Occupancy,
     pool::{self, Secret},
 };
@@ -64,6 +64,8 @@ pub struct Limiter {
 pub struct Stream {
     exchange: Exchange<RateLimit>,
     taken: Vec<Taken>,
+    /// Under which streams in flight are counted.
+    lease: u32,
     /// The limit that spoke, and what it said.
     told: Option<(Rc<Named<RateLimit>>, usize, Standing)>,
     lines: Vec<(Vec<u8>, Vec<u8>)>,
@@ -237,6 +239,7 @@ impl Limiter {
         };
         if named.policy.holds_streams() {
             self.hold_lease(host);
+            stream.lease = self.leases.own();
         }
         let mut ruling = self.rule(host, &named, &secret, head);
         // What wasn't known counted as alive: ask again where that may have refused.
@@ -324,9 +327,12 @@ impl Limiter {
     pub fn on_end(&mut self, host: &mut impl StatefulHost, stream: &mut Stream) {
         self.leave(host, stream);
         let taken = std::mem::take(&mut stream.taken);
-        let in_flight: Vec<Taken> =
-            taken.into_iter().filter(|taken| matches!(taken.claim.ask.meter, Meter::InFlight(_))).collect();
-        self.give_back(host, &in_flight);
+        // What was counted under an id that was taken for dead is nobody's any more; another stream may have its place.
+        if stream.lease == self.leases.own() {
+            let in_flight = |taken: &Taken| matches!(taken.claim.ask.meter, Meter::InFlight(_));
+            let in_flight: Vec<Taken> = taken.into_iter().filter(in_flight).collect();
+            self.give_back(host, &in_flight);
+        }
     }
 
     pub fn on_tick(&mut self, host: &mut impl StatefulHost) {
