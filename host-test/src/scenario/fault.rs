@@ -273,7 +273,10 @@ mod tests {
         let reason = stands.unplayable(HostKind::Envoy).unwrap();
         assert_eq!(reason, "Envoy can't be made to have the fault `clock_stands`");
         let lost = of("steps: [{meanwhile: [vm_restarted, store_emptied]}]");
-        assert!(lost.unplayable(HostKind::Component).unwrap().contains("`store_emptied`"));
+        assert_eq!(lost.unplayable(HostKind::Component), None);
+        assert!(lost.unplayable(HostKind::Envoy).unwrap().contains("`vm_restarted`"));
+        let raced = of("faults: [{race: {key: k, value: v}}], steps: [{}]");
+        assert!(raced.unplayable(HostKind::Component).unwrap().contains("`race`"));
         let limited = of("given: {limits: {fuel: 1}}, steps: [{}]");
         assert!(limited.unplayable(HostKind::Envoy).unwrap().contains("`limits`"));
         assert_eq!(of("steps: [{}]").unplayable(HostKind::Envoy), None);
