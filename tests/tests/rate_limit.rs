@@ -49,6 +49,8 @@ fn two_clients_on_one_key_and_two_workers_get_the_rate_and_the_burst_and_no_more
     assert!(admitted <= most, "{admitted} of at most {most}");
     assert!(admitted >= least, "{admitted} of at least {least}; refused: {refused:?}");
     assert!(refused.into_inner() > 0);
+    // Of three VMs one speaks.
+    assert_eq!(edge.log().matches("HEARTBEAT filter=rate_limit").count(), 1, "{}", edge.log());
 }
 
 #[test]
