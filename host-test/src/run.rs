@@ -180,16 +180,19 @@ struct Envoy<'a, 'b> {
 
 /// Processes of Envoy that play at once, at most. They mostly wait.
 const PROCESSES: usize = 4;
+/// Cores for each of them: steps let real time pass, and a machine that is busy passes more of it.
+const CORES: usize = 2;
 
 impl Replay for Envoy<'_, '_> {
-    /// In as many processes at once as there are cores. Each has scenarios of its own, and what happens in one
+    /// In several processes at once where there are cores for them. Each has scenarios of its own, and what happens in one
     /// process touches no other.
     fn replay(&self, scenarios: &[Scenario], trace: bool) -> Vec<Result<Outcome>> {
         let capabilities = |filter: &Filter| {
             let built = filter.module.is_none().then(|| self.artifacts.find(&filter.plugin).ok())??;
             Some(built.inspection.capabilities().map(String::from).collect())
         };
-        let parts = thread::available_parallelism().map_or(1, NonZero::get).min(PROCESSES);
+        let cores = thread::available_parallelism().map_or(1, NonZero::get);
+        let parts = (cores / CORES).clamp(1, PROCESSES);
         let part = |number| scenarios.iter().skip(number).step_by(parts).cloned().collect();
         let all: Vec<Vec<Scenario>> = (0..parts).map(part).collect();
         let module = |filter: &Filter| self.artifacts.module(filter);
