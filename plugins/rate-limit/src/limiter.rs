@@ -3,7 +3,7 @@
 //! 1. [`Limiter::on_request`] chooses the policy, decides and counts, and remembers in the stream what was taken.
 //! 2. [`Limiter::on_response`] gives back what the response's status doesn't count, and tells the client where it stands.
 //! 3. [`Limiter::on_end`] gives streams in flight back, whatever way they ended.
-//! 4. Where a service is to be asked, the request is held, and [`Limiter::on_answer`] decides ([`across`]).
+//! 4. Where a service is to be asked, the request is held, and [`Limiter::on_answer`] decides (`across`).
 //! 5. [`Limiter::on_tick`] keeps this VM's streams alive, finds VMs that are gone, and shows that somebody is here.
 
 mod across;
