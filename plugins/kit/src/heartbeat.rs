@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        host::{CounterId, RouteProperty},
+        host::{Clock, CounterId, RouteProperty},
         store::Version,
     };
 
@@ -87,6 +87,12 @@ mod tests {
         }
     }
 
+    impl Clock for Proxy {
+        fn now(&mut self) -> u64 {
+            self.now
+        }
+    }
+
     impl Host for Proxy {
         fn route(&mut self, _: RouteProperty) -> Vec<u8> {
             Vec::new()
@@ -103,10 +109,6 @@ mod tests {
         fn log(&mut self, _: Level, line: &str) {
             assert_eq!(line, "HEARTBEAT filter=paint");
             self.lines += 1;
-        }
-
-        fn now(&mut self) -> u64 {
-            self.now
         }
     }
 

@@ -3,8 +3,14 @@
 
 use crate::{head::RequestHead, store::Store};
 
-/// The proxy, as far as a filter that is no policy needs it.
-pub trait Host {
+/// The proxy's clock.
+pub trait Clock {
+    /// Nanoseconds since the Unix epoch; may step back.
+    fn now(&mut self) -> u64;
+}
+
+/// The proxy, as far as every filter needs it.
+pub trait Host: Clock {
     /// What is known of the route at this moment; empty where there is none.
     fn route(&mut self, property: RouteProperty) -> Vec<u8>;
 
@@ -19,9 +25,6 @@ pub trait Host {
 
     /// One line in the proxy's log.
     fn log(&mut self, level: Level, line: &str);
-
-    /// Nanoseconds since the Unix epoch; may step back.
-    fn now(&mut self) -> u64;
 }
 
 /// What a filter that remembers asks beyond that.

@@ -1,5 +1,6 @@
-//! A policy as it is written (`raw`), and as it is once it can't be wrong.
+//! A policy as it is once it can't be wrong; `raw` is what is written, `checked` the way from there.
 
+mod checked;
 mod raw;
 
 use std::net::IpAddr;
@@ -15,16 +16,16 @@ use portcullis_kit::{
     refusal::Refusal,
 };
 
-pub use self::raw::{
-    Algorithm, Announce, MOST_LIMITS, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing,
-    WhenRepeated,
+pub use self::{
+    checked::MOST_LIMITS,
+    raw::{Algorithm, Announce, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing, WhenRepeated},
 };
 use crate::{
     decide,
     key::{Cidr, Part},
     line::Kind,
     meter::Meter,
-    pool::{Partition, Sizes},
+    pool::Partition,
     rate::Rate,
     service::RawService,
 };
@@ -40,12 +41,6 @@ fields! {
     }
 }
 
-impl Settings {
-    pub fn sizes(&self) -> Sizes {
-        Sizes { reserved: self.store.reserved, addresses: self.store.addresses, invented: self.store.invented }
-    }
-}
-
 /// A policy: limits that a request must all meet.
 #[derive(Clone, Debug)]
 pub struct RateLimit {
@@ -54,6 +49,10 @@ pub struct RateLimit {
     pub announce: Announce,
     pub on_store_error: OnStoreError,
     pub refusal: Refusal,
+    /// Some limit counts streams in flight.
+    pub holds_streams: bool,
+    /// Some limit matches on what a client could tell a backend otherwise, by an overriding header.
+    pub reads_method_or_path: bool,
 }
 
 /// One limit.
@@ -168,45 +167,47 @@ impl Conditions {
         !(self.methods.is_empty() && self.paths.is_empty() && self.hosts.is_empty() && self.headers.is_empty())
     }
 
+    /// Whether what they ask of the request's head is so.
+    ///
     /// # Errors
     /// The head can't be read in one way only.
-    pub fn hold(
-        &self,
-        head: Option<&RequestHead>,
-        address: impl FnOnce() -> Option<IpAddr>,
-    ) -> Result<bool, Ambiguous> {
-        if self.reads_head() {
-            let head = head.ok_or(Ambiguous)?;
-            if !self.methods.is_empty() && !self.methods.iter().any(|method| method.as_bytes() == head.method) {
-                return Ok(false);
-            }
-            if !self.paths.is_empty() {
-                let segments = path::segments(&head.path).map_err(|_| Ambiguous)?;
-                if !self.paths.iter().any(|template| template.matches(&segments)) {
-                    return Ok(false);
-                }
-            }
-            if !self.hosts.is_empty() {
-                let host = path::host(&head.authority).map_err(|_| Ambiguous)?;
-                if !self.hosts.iter().any(|wanted| path::host_matches(wanted, &host)) {
-                    return Ok(false);
-                }
-            }
-            // A header that stands twice holds only if each of its lines does.
-            let holds = |is: &HeaderIs| {
-                let mut values = head.headers.all(is.name.as_bytes()).peekable();
-                values.peek().is_some()
-                    && values.all(|value| is.exact.as_ref().is_none_or(|exact| exact.as_bytes() == value))
-            };
-            if !self.headers.iter().all(holds) {
-                return Ok(false);
-            }
-        }
-        if self.networks.is_empty() {
+    pub fn fit_head(&self, head: Option<&RequestHead>) -> Result<bool, Ambiguous> {
+        if !self.reads_head() {
             return Ok(true);
         }
-        let address = address();
-        Ok(address.is_some_and(|address| self.networks.iter().any(|network| network.contains(address))))
+        let head = head.ok_or(Ambiguous)?;
+        if !self.methods.is_empty() && !self.methods.iter().any(|method| method.as_bytes() == head.method) {
+            return Ok(false);
+        }
+        if !self.paths.is_empty() {
+            let segments = path::segments(&head.path).map_err(|_| Ambiguous)?;
+            if !self.paths.iter().any(|template| template.matches(&segments)) {
+                return Ok(false);
+            }
+        }
+        if !self.hosts.is_empty() {
+            let host = path::host(&head.authority).map_err(|_| Ambiguous)?;
+            if !self.hosts.iter().any(|wanted| path::host_matches(wanted, &host)) {
+                return Ok(false);
+            }
+        }
+        // A header that stands twice holds only if each of its lines does.
+        let holds = |is: &HeaderIs| {
+            let mut values = head.headers.all(is.name.as_bytes()).peekable();
+            values.peek().is_some()
+                && values.all(|value| is.exact.as_ref().is_none_or(|exact| exact.as_bytes() == value))
+        };
+        Ok(self.headers.iter().all(holds))
+    }
+
+    /// Whether they ask for the client's address.
+    pub fn reads_address(&self) -> bool {
+        !self.networks.is_empty()
+    }
+
+    /// Whether the address is in one of the networks.
+    pub fn fit_address(&self, address: Option<IpAddr>) -> bool {
+        address.is_some_and(|address| self.networks.iter().any(|network| network.contains(address)))
     }
 }
 
@@ -219,11 +220,6 @@ impl RateLimit {
     pub fn announces(&self) -> bool {
         self.announce != Announce::Off && self.mode == Mode::Enforce
     }
-
-    /// Whether it counts streams in flight.
-    pub fn holds_streams(&self) -> bool {
-        self.limits.iter().any(|limit| matches!(limit.measure.meter, Meter::InFlight(_)))
-    }
 }
 
 impl Limit {
@@ -232,6 +228,11 @@ impl Limit {
         self.key.iter().any(Part::reads_head)
             || self.when.iter().chain(&self.exempt).any(Conditions::reads_head)
             || !matches!(self.cost, Cost::Fixed(_))
+    }
+
+    /// Whether it counts streams in flight.
+    pub fn holds_streams(&self) -> bool {
+        matches!(self.measure.meter, Meter::InFlight(_))
     }
 
     /// Whether it matches on what a client could tell a backend otherwise, by an overriding header.

@@ -1,6 +1,7 @@
 //! Several limits, taken all or none, over a store in which others write at the same time.
 //!
-//! 1. Each line is read once; limits on the same line share it.
+//! 1. Each line is read once; limits on the same line share it. The clock is asked behind each reading, never before: so
+//!    what another wrote meanwhile is never in the future, unless the clock itself stepped back.
 //! 2. Every limit is asked before anything is written. If one refuses, nothing is taken; at most it is written that
 //!    its key is blocked from now on.
 //! 3. If all admit, each line is written over the very value that was read. Where another was faster, that line is
@@ -9,7 +10,10 @@
 //!    request, which failed, gives back a moment later.
 //! 4. After [`RACES`] lost races the request is refused: it lost each of them to one that was admitted.
 
-use portcullis_kit::store::{Found, Over, Store, Written};
+use portcullis_kit::{
+    host::Clock,
+    store::{Found, Over, Store, Written},
+};
 
 use crate::{
     line::Line,
@@ -48,11 +52,16 @@ pub struct Seen {
     pub kept_back: u32,
 }
 
-/// Who asks, and when.
+/// What a claim is answered, and when it was asked: nanoseconds since the epoch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answered {
+    pub decision: Decision,
+    pub at: u64,
+}
+
+/// Who asks.
 #[derive(Clone, Copy, Debug)]
-pub struct Moment<'a, L> {
-    /// Nanoseconds since the epoch.
-    pub now: u64,
+pub struct Debtor<'a, L> {
     pub leases: &'a L,
     /// Of the lines' checks.
     pub secret: u64,
@@ -66,39 +75,39 @@ struct Held {
     is_written: bool,
 }
 
-impl<L: Leases> Moment<'_, L> {
-    /// Takes what every claim asks for, or nothing. The decisions are those of the claims, in their order; not all
+impl<L: Leases> Debtor<'_, L> {
+    /// Takes what every claim asks for, or nothing. The answers are those of the claims, in their order; not all
     /// admit if one refuses.
     ///
     /// # Errors
     /// Nothing can be said; nothing was taken.
     pub fn take(
         &self,
-        store: &mut impl Store,
+        store: &mut (impl Store + Clock),
         claims: &[impl AsRef<Claim>],
         seen: &mut Seen,
-    ) -> Result<Vec<Decision>, Trouble> {
+    ) -> Result<Vec<Answered>, Trouble> {
         let mut lines = Vec::with_capacity(claims.len());
-        let mut decisions = Vec::with_capacity(claims.len());
-        let taken = self.take_all(store, claims, &mut lines, &mut decisions, seen);
-        if taken.is_err() || decisions.iter().any(Decision::refuses) {
+        let mut answers = vec![Answered { decision: Decision::NEVER, at: 0 }; claims.len()];
+        let taken = self.take_all(store, claims, &mut lines, &mut answers, seen);
+        if taken.is_err() || answers.iter().any(|answer| answer.decision.refuses()) {
             for held in lines.iter().filter(|held| held.is_written) {
-                let back = self.give_back(store, held.name, claims, seen);
+                let back = self.give_back(store, held.name, claims, &answers, seen);
                 seen.kept_back += u32::from(back.is_err());
             }
-            for (claim, _) in claims.iter().zip(&decisions).filter(|(_, decision)| decision.is_news()) {
+            for (claim, _) in claims.iter().zip(&answers).filter(|(_, answer)| answer.decision.is_news()) {
                 self.note_refusal(store, claim.as_ref(), seen);
             }
         }
-        taken.map(|()| decisions)
+        taken.map(|()| answers)
     }
 
     fn take_all(
         &self,
-        store: &mut impl Store,
+        store: &mut (impl Store + Clock),
         claims: &[impl AsRef<Claim>],
         lines: &mut Vec<Held>,
-        decisions: &mut Vec<Decision>,
+        answers: &mut [Answered],
         seen: &mut Seen,
     ) -> Result<(), Trouble> {
         for name in claims.iter().filter_map(|claim| claim.as_ref().line) {
@@ -106,11 +115,14 @@ impl<L: Leases> Moment<'_, L> {
                 lines.push(self.read(store, name)?);
             }
         }
-        decisions.resize(claims.len(), Decision::NEVER);
-        for held in lines.iter_mut() {
-            self.ask(held, claims, decisions);
+        if lines.is_empty() {
+            return Ok(());
         }
-        while !decisions.iter().any(Decision::refuses) {
+        let now = store.now();
+        for held in lines.iter_mut() {
+            self.ask(held, now, claims, answers);
+        }
+        while !answers.iter().any(|answer| answer.decision.refuses()) {
             let Some(held) = lines.iter_mut().find(|held| !held.is_written) else { break };
             match store.put(&held.name.bytes(), held.line.sealed(self.secret), held.over) {
                 Written::Done => {
@@ -124,7 +136,7 @@ impl<L: Leases> Moment<'_, L> {
                         return Err(Trouble::Contended);
                     }
                     *held = self.read(store, held.name)?;
-                    self.ask(held, claims, decisions);
+                    self.ask(held, store.now(), claims, answers);
                 }
             }
         }
@@ -132,14 +144,14 @@ impl<L: Leases> Moment<'_, L> {
     }
 
     /// Lets every claim on the line take what it asks for.
-    fn ask(&self, held: &mut Held, claims: &[impl AsRef<Claim>], decisions: &mut [Decision]) {
-        let claims = claims.iter().map(AsRef::as_ref).zip(decisions);
-        for (claim, decision) in claims.filter(|(claim, _)| claim.line == Some(held.name)) {
-            *decision = claim.ask.take(&mut held.line, self.now, self.leases);
+    fn ask(&self, held: &mut Held, now: u64, claims: &[impl AsRef<Claim>], answers: &mut [Answered]) {
+        let claims = claims.iter().map(AsRef::as_ref).zip(answers);
+        for (claim, answer) in claims.filter(|(claim, _)| claim.line == Some(held.name)) {
+            *answer = Answered { decision: claim.ask.take(&mut held.line, now, self.leases), at: now };
         }
     }
 
-    fn read(&self, store: &mut impl Store, name: LineName) -> Result<Held, Trouble> {
+    fn read(&self, store: &mut (impl Store + Clock), name: LineName) -> Result<Held, Trouble> {
         let kind = name.kind;
         let (line, over) = match store.get(&name.bytes()) {
             Found::Unreadable => return Err(Trouble::Closed),
@@ -147,8 +159,9 @@ impl<L: Leases> Moment<'_, L> {
             Found::Value(bytes, version) => match Line::read(kind, bytes, self.secret) {
                 Ok(line) => (line, Over::Version(version)),
                 Err(_) => {
+                    let mut spoilt = Line::spoilt(kind, store.now());
                     // Should this race be lost, the next request does it.
-                    store.put(&name.bytes(), Line::spoilt(kind, self.now).sealed(self.secret), Over::Version(version));
+                    store.put(&name.bytes(), spoilt.sealed(self.secret), Over::Version(version));
                     return Err(Trouble::Foreign);
                 }
             },
@@ -159,14 +172,16 @@ impl<L: Leases> Moment<'_, L> {
     /// Gives back what the claims on a line took.
     fn give_back(
         &self,
-        store: &mut impl Store,
+        store: &mut (impl Store + Clock),
         name: LineName,
         claims: &[impl AsRef<Claim>],
+        answers: &[Answered],
         seen: &mut Seen,
     ) -> Result<(), Trouble> {
-        self.update(store, name, seen, |line| {
-            for claim in claims.iter().map(AsRef::as_ref).filter(|claim| claim.line == Some(name)) {
-                claim.ask.give_back(line, self.now, self.now, self.leases);
+        self.update(store, name, seen, |line, now| {
+            let claims = claims.iter().map(AsRef::as_ref).zip(answers);
+            for (claim, answer) in claims.filter(|(claim, _)| claim.line == Some(name)) {
+                claim.ask.give_back(line, answer.at, now, self.leases);
             }
         })
     }
@@ -175,43 +190,55 @@ impl<L: Leases> Moment<'_, L> {
     ///
     /// # Errors
     /// It couldn't be given back.
-    pub fn refund(&self, store: &mut impl Store, claim: &Claim, then: u64, seen: &mut Seen) -> Result<(), Trouble> {
+    pub fn refund(
+        &self,
+        store: &mut (impl Store + Clock),
+        claim: &Claim,
+        then: u64,
+        seen: &mut Seen,
+    ) -> Result<(), Trouble> {
         let Some(name) = claim.line else { return Ok(()) };
-        self.update(store, name, seen, |line| claim.ask.give_back(line, then, self.now, self.leases))
+        self.update(store, name, seen, |line, now| claim.ask.give_back(line, then, now, self.leases))
     }
 
     /// Keeps a claim's key out for so long.
     ///
     /// # Errors
     /// It couldn't be written.
-    pub fn block(&self, store: &mut impl Store, claim: &Claim, wait: u64, seen: &mut Seen) -> Result<(), Trouble> {
+    pub fn block(
+        &self,
+        store: &mut (impl Store + Clock),
+        claim: &Claim,
+        wait: u64,
+        seen: &mut Seen,
+    ) -> Result<(), Trouble> {
         let Some(name) = claim.line else { return Ok(()) };
-        self.update(store, name, seen, |line| claim.ask.block(line, self.now, wait))
+        self.update(store, name, seen, |line, now| claim.ask.block(line, now, wait))
     }
 
     /// Writes that a key was refused, where that means something for later requests.
-    fn note_refusal(&self, store: &mut impl Store, claim: &Claim, seen: &mut Seen) {
+    fn note_refusal(&self, store: &mut (impl Store + Clock), claim: &Claim, seen: &mut Seen) {
         let Some(name) = claim.line else { return };
         // Should it not succeed, the next refusal does.
-        let _ = self.update(store, name, seen, |line| {
+        let _ = self.update(store, name, seen, |line, now| {
             let mut refused = line.clone();
-            if matches!(claim.ask.take(&mut refused, self.now, self.leases), Decision::Refused { .. }) {
+            if matches!(claim.ask.take(&mut refused, now, self.leases), Decision::Refused { .. }) {
                 *line = refused;
             }
         });
     }
 
-    /// Changes a line, and again where another was faster.
+    /// Changes a line, and again where another was faster. The change is told the time.
     fn update(
         &self,
-        store: &mut impl Store,
+        store: &mut (impl Store + Clock),
         name: LineName,
         seen: &mut Seen,
-        change: impl Fn(&mut Line),
+        change: impl Fn(&mut Line, u64),
     ) -> Result<(), Trouble> {
         for _ in 0..RACES {
             let mut held = self.read(store, name)?;
-            change(&mut held.line);
+            change(&mut held.line, store.now());
             if held.line.changes() == 0 {
                 return Ok(());
             }

@@ -1,6 +1,7 @@
 //! Rate limiting: holds clients to rates, bursts and streams in flight, exactly, across all workers of a gateway.
 //!
-//! 1. A policy is a list of limits; a request must meet all of them, and counts in all or in none ([`decide`], [`debit`]).
+//! 1. A policy is a list of limits; a request must meet all of them, and counts in all or in none ([`claim`], [`debit`],
+//!    [`decide`]).
 //! 2. A limit is a token bucket ([`bucket`]), a sliding window ([`window`]) or a number of streams in flight
 //!    ([`leases`]), by a key ([`key`]).
 //! 3. Records lie in a fixed pool in the proxy's shared data ([`pool`], [`line`](mod@line)): traffic can't make it grow.
@@ -14,6 +15,7 @@
 
 pub mod answer;
 pub mod bucket;
+pub mod claim;
 pub mod config;
 pub mod debit;
 pub mod decide;

@@ -12,9 +12,12 @@ use std::{
     thread,
 };
 
-use portcullis_kit::store::{Found, Over, Store, Version, Written};
+use portcullis_kit::{
+    host::Clock,
+    store::{Found, Over, Store, Version, Written},
+};
 use rate_limit::{
-    debit::{Claim, Moment, Seen, Trouble},
+    debit::{Claim, Debtor, Seen, Trouble},
     line::{Arrival, Kind, Line},
     meter::{Ask, Decision, Leases, Meter},
     pool::{LineName, Partition},
@@ -24,11 +27,13 @@ use rate_limit::{
 const NOW: u64 = 1_000_000 * SECOND;
 const SECRET: u64 = 42;
 
-/// A store as Envoy's: one lock, one counter of versions, nothing is deleted.
+/// A store as Envoy's: one lock, one counter of versions, nothing is deleted. Its clock goes on whenever it is asked.
 #[derive(Default)]
 struct Entries {
     values: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     last: u32,
+    now: u64,
+    step: u64,
 }
 
 /// The store, as one of the workers reaches it; the one without a turn is never made to wait.
@@ -43,6 +48,18 @@ impl Shared {
         if let Some((turns, worker)) = &self.turn {
             turns.wait(*worker);
         }
+    }
+}
+
+impl Clock for Shared {
+    fn now(&mut self) -> u64 {
+        // A clock that stands makes no difference between orders.
+        if self.entries.lock().unwrap().step > 0 {
+            self.wait();
+        }
+        let mut entries = self.entries.lock().unwrap();
+        entries.now += entries.step;
+        NOW + entries.now
     }
 }
 
@@ -196,9 +213,15 @@ fn claim(name: &str, tag: u64, burst: u32) -> Claim {
 }
 
 fn take(store: &Shared, worker: u32, claims: &[Claim]) -> Result<bool, Trouble> {
-    let moment = Moment { now: NOW, leases: &Own(worker), secret: SECRET };
-    let decisions = moment.take(&mut store.clone(), claims, &mut Seen::default())?;
-    Ok(decisions.iter().all(|decision| matches!(decision, Decision::Admitted { .. })))
+    Ok(admitted_at(store, worker, claims)?.is_some())
+}
+
+/// When the last of the claims was admitted; `None` where one was refused.
+fn admitted_at(store: &Shared, worker: u32, claims: &[Claim]) -> Result<Option<u64>, Trouble> {
+    let debtor = Debtor { leases: &Own(worker), secret: SECRET };
+    let answers = debtor.take(&mut store.clone(), claims, &mut Seen::default())?;
+    let admits = answers.iter().all(|answer| matches!(answer.decision, Decision::Admitted { .. }));
+    Ok(answers.iter().map(|answer| answer.at).max().filter(|_| admits))
 }
 
 /// How many more a limit would admit.
@@ -219,6 +242,26 @@ fn of_three_workers_exactly_as_many_pass_as_there_are_tokens() {
     let one = |store: &Shared| take(store, 1, &[claim("a", 1, 2)]).unwrap();
     in_every_order(Shared::default, &[&one, &one, &one], |store, passed| {
         assert_eq!((count(&passed), left(store, &claim("a", 1, 2))), (2, 0));
+    });
+}
+
+#[test]
+fn a_worker_that_is_held_up_between_its_clock_and_its_store_admits_nothing_more() {
+    // A token comes every hundred seconds, and each look at the clock takes sixty.
+    let begin = || {
+        let store = Shared::default();
+        store.entries.lock().unwrap().step = 60 * SECOND;
+        store
+    };
+    let Claim { ask, line } = claim("a", 1, 1);
+    let slow = Claim { ask: Ask { meter: Meter::bucket(Rate { requests: 1, per: 100 * SECOND }, 1), ..ask }, line };
+    let ask = |store: &Shared, times: usize| -> Vec<u64> {
+        (0..times).filter_map(|_| admitted_at(store, 1, std::slice::from_ref(&slow)).unwrap()).collect()
+    };
+    in_every_order(begin, &[&|store| ask(store, 1), &|store| ask(store, 3)], |_, times| {
+        let mut times: Vec<u64> = times.into_iter().flatten().collect();
+        times.sort_unstable();
+        assert!(times.windows(2).all(|pair| pair[1] - pair[0] >= 100 * SECOND), "{times:?}");
     });
 }
 
@@ -260,8 +303,8 @@ fn what_is_given_back_is_there_again_and_nothing_else() {
         store
     };
     let back = |store: &Shared| {
-        let moment = Moment { now: NOW, leases: &Own(1), secret: SECRET };
-        moment.refund(&mut store.clone(), &claim("a", 1, 2), NOW, &mut Seen::default()).is_ok()
+        let debtor = Debtor { leases: &Own(1), secret: SECRET };
+        debtor.refund(&mut store.clone(), &claim("a", 1, 2), NOW, &mut Seen::default()).is_ok()
     };
     let other = |store: &Shared| take(store, 2, &[claim("a", 1, 2)]).unwrap();
     in_every_order(begin, &[&back, &other], |store, came| {
@@ -284,8 +327,8 @@ fn streams_in_flight_never_exceed_the_limit_and_end_by_their_own_worker() {
             // Others come and go while it is in.
             store.wait();
             *inside.lock().unwrap() -= 1;
-            let moment = Moment { now: NOW, leases: &Own(worker), secret: SECRET };
-            moment.refund(&mut store.clone(), &stream(), NOW, &mut Seen::default()).unwrap();
+            let debtor = Debtor { leases: &Own(worker), secret: SECRET };
+            debtor.refund(&mut store.clone(), &stream(), NOW, &mut Seen::default()).unwrap();
         }
         passed
     };

@@ -6,7 +6,7 @@ use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
 
 use portcullis_kit::{
     head::RequestHead,
-    host::{CallId, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    host::{CallId, Clock, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
     store::{Found, Over, Store, Version, Written},
     verdict::Verdict,
 };
@@ -18,6 +18,10 @@ struct Shared {
     values: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     last: u32,
     random: u8,
+    /// The capability list leaves the random source out.
+    no_random: bool,
+    /// The next request was redirected inside.
+    is_redirected: bool,
 }
 
 /// One VM's proxy.
@@ -39,6 +43,12 @@ impl Store for Proxy {
     }
 }
 
+impl Clock for Proxy {
+    fn now(&mut self) -> u64 {
+        1_000_000_000_000
+    }
+}
+
 impl Host for Proxy {
     fn route(&mut self, _: RouteProperty) -> Vec<u8> {
         Vec::new()
@@ -53,10 +63,6 @@ impl Host for Proxy {
     fn leave_record(&mut self, _: &str, _: &str) {}
 
     fn log(&mut self, _: Level, _: &str) {}
-
-    fn now(&mut self) -> u64 {
-        1_000_000_000_000
-    }
 }
 
 impl StatefulHost for Proxy {
@@ -83,13 +89,14 @@ impl StatefulHost for Proxy {
     fn keep_record(&mut self, _: &str) {}
 
     fn earlier_record(&mut self, _: &str) -> Option<Vec<u8>> {
-        None
+        self.0.borrow().is_redirected.then(Vec::new)
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), NoRandom> {
-        self.0.borrow_mut().random += 1;
-        bytes.fill(self.0.borrow().random);
-        Ok(())
+        let mut shared = self.0.borrow_mut();
+        shared.random += 1;
+        bytes.fill(shared.random);
+        if shared.no_random { Err(NoRandom) } else { Ok(()) }
     }
 
     fn set_tick_period(&mut self, _: u32) {}
@@ -126,4 +133,34 @@ fn a_vm_that_was_taken_for_dead_gives_back_nothing_of_what_others_hold_now() {
     assert!(!begin(&mut other, &mut proxy).1, "the new stream still runs");
     blocked.on_end(&mut proxy, &mut running);
     assert!(begin(&mut other, &mut proxy).1);
+}
+
+#[test]
+fn a_request_that_the_proxy_redirected_inside_keeps_its_place_in_flight() {
+    let mut proxy = Proxy::default();
+    let mut vm = Limiter::configure(&mut proxy, ONE_STREAM).unwrap();
+    let (mut first, passes) = begin(&mut vm, &mut proxy);
+    assert!(passes);
+    vm.on_end(&mut proxy, &mut first);
+    proxy.0.borrow_mut().is_redirected = true;
+    let (mut redirected, passes) = begin(&mut vm, &mut proxy);
+    assert!(passes);
+    proxy.0.borrow_mut().is_redirected = false;
+    assert!(!begin(&mut vm, &mut proxy).1, "the redirected stream runs");
+    vm.on_end(&mut proxy, &mut redirected);
+    assert!(begin(&mut vm, &mut proxy).1);
+}
+
+#[test]
+fn a_vm_without_an_id_counts_no_stream_and_refuses() {
+    let mut proxy = Proxy::default();
+    let mut vm = Limiter::configure(&mut proxy, ONE_STREAM).unwrap();
+    let (mut first, _) = begin(&mut vm, &mut proxy);
+    vm.on_end(&mut proxy, &mut first);
+    // The secret is there by now; what a second VM lacks is an id.
+    proxy.0.borrow_mut().no_random = true;
+    let mut late = Limiter::configure(&mut proxy, ONE_STREAM).unwrap();
+    assert!(!begin(&mut late, &mut proxy).1);
+    proxy.0.borrow_mut().no_random = false;
+    assert!(begin(&mut late, &mut proxy).1);
 }

@@ -7,13 +7,13 @@ use std::collections::{BTreeMap, HashMap};
 use portcullis_kit::{
     Policy, config,
     head::RequestHead,
-    host::RouteProperty,
+    host::{Clock, RouteProperty},
     store::{Found, Over, Store, Version, Written},
 };
 use proptest::prelude::*;
 use rate_limit::{
     config::RateLimit,
-    debit::{Moment, Seen},
+    debit::{Debtor, Seen},
     decide::{Around, decide},
     key::Facts,
     leases::Leases,
@@ -27,6 +27,13 @@ struct World {
     head: RequestHead,
     values: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     last: u32,
+    now: u64,
+}
+
+impl Clock for World {
+    fn now(&mut self) -> u64 {
+        self.now
+    }
 }
 
 impl Store for World {
@@ -140,7 +147,8 @@ proptest! {
             now += after;
             let lines = [("x-user", user.to_string()), ("x-cost", cost.to_string())];
             world.head.headers = lines.into_iter().map(|(name, value)| (name.into(), value.into_bytes())).collect();
-            let around = Around { secret: &SECRET, sizes: SIZES, leases: &leases, now };
+            let around = Around { secret: &SECRET, sizes: SIZES, leases: &leases, is_redirected: false };
+            world.now = now;
             let ruling = decide(&policy, "p", &around, &mut world);
             let expected = everybody.admits(0, now, 1) && users.admits(user, now, cost);
             prop_assert_eq!(!ruling.refuses, expected, "{:?} at {}", ruling, now);
@@ -154,10 +162,11 @@ proptest! {
             if status != 401 {
                 users.give_back(user, now, cost);
             }
-            let moment = Moment { now, leases: &leases, secret: SECRET.check };
+            world.now = now;
+            let debtor = Debtor { leases: &leases, secret: SECRET.check };
             for taken in ruling.taken {
                 if policy.limits[taken.limit].counted.gives_back(status) {
-                    moment.refund(&mut world, &taken.claim, taken.at, &mut Seen::default()).unwrap();
+                    debtor.refund(&mut world, &taken.claim, taken.at, &mut Seen::default()).unwrap();
                 }
             }
         }
@@ -181,7 +190,8 @@ proptest! {
         let mut world = World { head, ..World::default() };
         let leases = Leases::default();
         for now in 1..20 {
-            let around = Around { secret: &SECRET, sizes: SIZES, leases: &leases, now: now * SECOND / 10 };
+            let around = Around { secret: &SECRET, sizes: SIZES, leases: &leases, is_redirected: false };
+            world.now = now * SECOND / 10;
             decide(&policy, "p", &around, &mut world);
         }
         prop_assert!(world.values.values().all(|(value, _)| [408, 792, 1048].contains(&value.len())), "{:?}", world.values);

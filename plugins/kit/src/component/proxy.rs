@@ -4,7 +4,7 @@ use super::bindings::portcullis::policy::{host, store, types};
 use crate::{
     config::ConfigError,
     head::{Headers, RequestHead},
-    host::{CallId, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    host::{CallId, Clock, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
     reason,
     store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
@@ -13,6 +13,12 @@ use crate::{
 /// The gateway.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Proxy;
+
+impl Clock for Proxy {
+    fn now(&mut self) -> u64 {
+        host::now()
+    }
+}
 
 impl Host for Proxy {
     fn route(&mut self, property: RouteProperty) -> Vec<u8> {
@@ -44,10 +50,6 @@ impl Host for Proxy {
             Level::Error => host::Level::Error,
         };
         host::log(level, line);
-    }
-
-    fn now(&mut self) -> u64 {
-        host::now()
     }
 }
 

@@ -4,7 +4,7 @@ use super::*;
 use crate::{
     config::protobuf::tests::write_metadata,
     filter::{Exchange, Filter},
-    host::{CounterId, Level},
+    host::{Clock, CounterId, Level},
     verdict::Verdict,
 };
 
@@ -44,6 +44,12 @@ struct Proxy {
     log: Vec<String>,
 }
 
+impl Clock for Proxy {
+    fn now(&mut self) -> u64 {
+        0
+    }
+}
+
 impl Host for Proxy {
     fn route(&mut self, property: RouteProperty) -> Vec<u8> {
         let key = match property {
@@ -71,10 +77,6 @@ impl Host for Proxy {
 
     fn log(&mut self, _: Level, line: &str) {
         self.log.push(line.into());
-    }
-
-    fn now(&mut self) -> u64 {
-        0
     }
 }
 

@@ -15,7 +15,7 @@ use super::imports::{
 };
 use crate::{
     head::{Headers, RequestHead},
-    host::{CallId, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    host::{CallId, Clock, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
     store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
 };
@@ -215,6 +215,15 @@ impl Store for Proxy {
     }
 }
 
+impl Clock for Proxy {
+    fn now(&mut self) -> u64 {
+        let mut time = 0;
+        // SAFETY: the time is valid for writing while the call lasts.
+        unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
+        time
+    }
+}
+
 impl Host for Proxy {
     fn route(&mut self, property: RouteProperty) -> Vec<u8> {
         let path: &[u8] = match property {
@@ -252,13 +261,6 @@ impl Host for Proxy {
         };
         // SAFETY: the text is valid for reading its size while the call lasts.
         unsafe { proxy_log(level, line.as_ptr(), line.len()) };
-    }
-
-    fn now(&mut self) -> u64 {
-        let mut time = 0;
-        // SAFETY: the time is valid for writing while the call lasts.
-        unsafe { proxy_get_current_time_nanoseconds(&raw mut time) };
-        time
     }
 }
 

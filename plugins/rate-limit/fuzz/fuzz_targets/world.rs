@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use portcullis_kit::{
     head::RequestHead,
-    host::RouteProperty,
+    host::{Clock, RouteProperty},
     store::{Found, Over, Store, Version, Written},
 };
 use rate_limit::{
@@ -21,6 +21,13 @@ pub struct World {
     pub address: Vec<u8>,
     pub values: BTreeMap<Vec<u8>, (Vec<u8>, u32)>,
     pub last: u32,
+    pub now: u64,
+}
+
+impl Clock for World {
+    fn now(&mut self) -> u64 {
+        self.now
+    }
 }
 
 impl World {
@@ -29,7 +36,8 @@ impl World {
         let secret = Secret { hash: [5; 16], check: 11 };
         let (sizes, leases) = (Sizes { reserved: 1, addresses: 1, invented: 1 }, Leases::default());
         for time in 1..=times {
-            let around = Around { secret: &secret, sizes, leases: &leases, now: time * 300_000_000 };
+            let around = Around { secret: &secret, sizes, leases: &leases, is_redirected: false };
+            self.now = time * 300_000_000;
             decide(policy, "p", &around, self);
         }
         assert!(self.values.values().all(|(value, _)| [408, 792, 1048].contains(&value.len())));

@@ -8,19 +8,17 @@
 use std::rc::Rc;
 
 use portcullis_kit::{
-    Filter, Named, Policy,
+    Filter, Named,
     config::ConfigError,
     head::RequestHead,
     host::{CallId, CounterId, StatefulHost},
-    mode::Mode,
     verdict::Verdict,
 };
 
 use super::{Limiter, Stream, overrides};
 use crate::{
-    answer,
     config::{RateLimit, Settings},
-    debit::{Moment, Seen},
+    debit::{Debtor, Seen},
     decide::{Asked, Ruling, Standing, Taken},
     service::{self, Judgement, OnError, Refused, SERVICE_FAILED, SERVICE_REFUSED, Service},
 };
@@ -139,26 +137,26 @@ impl Limiter {
         head: Option<&RequestHead>,
         refused: &Refused,
     ) -> Verdict<'static> {
-        self.give_back(host, &std::mem::take(&mut stream.taken));
+        self.give_back(host, stream, |_| true);
         self.keep_out(host, named, &ruling.asks, refused);
         let limit = refused.asked.and_then(|asked| ruling.asks.get(asked)).map(|asked| asked.limit);
         let spoken = limit.and_then(|limit| named.policy.limits.get(limit));
         let standing = spoken.map(|limit| Standing { measure: limit.measure, left: 0, whole_in: refused.wait });
         let ruling = Ruling { reason: SERVICE_REFUSED, refuses: true, limit, standing, ..ruling };
-        self.reply(host, stream, named, &ruling, head)
+        self.refuse(host, stream, named, &ruling, head)
     }
 
     /// Keys that the service knows to be spent don't ask again before they can succeed.
     fn keep_out(&self, host: &mut impl StatefulHost, named: &Named<RateLimit>, asks: &[Asked], refused: &Refused) {
         let Some(secret) = self.secret else { return };
-        let moment = Moment { now: host.now(), leases: &self.leases, secret: secret.check };
+        let debtor = Debtor { leases: &self.leases, secret: secret.check };
         let mut seen = Seen::default();
         for (asked, wait) in refused.spent.iter().filter_map(|(place, wait)| Some((asks.get(*place)?, wait))) {
             let block_for = named.policy.limits.get(asked.limit).map_or(0, |limit| limit.block_for);
             let wait = wait.unwrap_or_default().max(block_for);
             if let Some(claim) = asked.claim.filter(|_| wait > 0) {
                 // Should it not succeed, the next request asks again.
-                let _ = moment.block(host, &claim, wait, &mut seen);
+                let _ = debtor.block(host, &claim, wait, &mut seen);
             }
         }
         self.counts.note(host, &seen);
@@ -178,34 +176,13 @@ impl Limiter {
         let asks = |taken: &Taken| ruling.asks.iter().any(|asked| asked.limit == taken.limit);
         match across.service.on_error {
             OnError::Local => {}
-            OnError::Allow => {
-                let (back, kept) = std::mem::take(&mut stream.taken).into_iter().partition::<Vec<_>, _>(asks);
-                stream.taken = kept;
-                self.give_back(host, &back);
-            }
+            OnError::Allow => self.give_back(host, stream, asks),
             OnError::Deny => {
-                self.give_back(host, &std::mem::take(&mut stream.taken));
+                self.give_back(host, stream, |_| true);
                 let ruling = Ruling { reason: SERVICE_FAILED, refuses: true, standing: None, ..ruling };
-                return self.reply(host, stream, named, &ruling, head);
+                return self.refuse(host, stream, named, &ruling, head);
             }
         }
         self.settle(host, named, &Ruling { reason: SERVICE_FAILED, ..ruling }, verdict)
-    }
-
-    /// Refuses the request in the second stage. Only an enforcing policy gets there.
-    fn reply(
-        &self,
-        host: &mut impl StatefulHost,
-        stream: &mut Stream,
-        named: &Named<RateLimit>,
-        ruling: &Ruling,
-        head: Option<&RequestHead>,
-    ) -> Verdict<'static> {
-        debug_assert_eq!(named.policy.mode, Mode::Enforce);
-        stream.told = None;
-        let read = if head.is_none() { host.request_head() } else { None };
-        let details = ruling.reason.of(RateLimit::FILTER);
-        let reply = answer::reply(&named.policy, ruling, head.or(read.as_ref()), details);
-        self.settle(host, named, ruling, Verdict::Reply(reply))
     }
 }
