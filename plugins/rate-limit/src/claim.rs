@@ -10,7 +10,7 @@ use crate::{
     config::{Conditions, Cost, Counted, Limit, Measure, RateLimit, WhenFull, WhenMissing, WhenRepeated},
     debit::Claim,
     decide::{Around, HEAD_AMBIGUOUS, KEY_MISSING, KEY_REPEATED},
-    key::{self, Facts, NoKey},
+    key::{Facts, NoKey},
     meter::Ask,
     pool::{self, Partition},
     service::LONGEST_BLOCK,
@@ -67,32 +67,34 @@ impl<L, W: Facts> Claims<'_, '_, L, W> {
                 return Ok(Claiming::Exempt);
             }
         }
-        let mut key = Vec::with_capacity(64);
+        let mut named = self.named(limit);
+        let start = named.len();
         for part in &limit.key {
-            match part.write(self.world, limit.repeated == WhenRepeated::All, &mut key) {
+            match part.write(self.world, limit.repeated == WhenRepeated::All, &mut named) {
                 Ok(()) => {}
                 Err(NoKey::Ambiguous) => return Err(HEAD_AMBIGUOUS),
                 Err(NoKey::Repeated) => return Err(KEY_REPEATED),
                 Err(NoKey::Missing) => match limit.missing {
                     WhenMissing::Refuse => return Err(KEY_MISSING),
                     WhenMissing::Skip => return Ok(Claiming::NotForIt),
-                    WhenMissing::Share => key.push(b'0'),
+                    WhenMissing::Share => named.push(b'0'),
                 },
             }
         }
+        let key = named.get(start..).unwrap_or_default();
         let listed = limit.overrides.iter().find(|known| known.key == key);
         let (measure, partition) =
-            listed.map_or_else(|| (limit.measure, limit.partition()), |known| (known.measure, Partition::Reserved));
-        let claim = self.claim(limit, measure, partition, &key, limit.cost.of(self.world));
-        let by_status = limit.counted != Counted::All;
+            listed.map_or((limit.measure, limit.partition), |known| (known.measure, Partition::Reserved));
         let asks = limit.across_gateways && [self.policy.mode, limit.mode] == [Mode::Enforce; 2];
-        let across = asks.then_some(key);
+        let across = asks.then(|| key.to_vec());
+        let claim = self.claim(limit, measure, partition, &named, limit.cost.of(self.world));
+        let by_status = limit.counted != Counted::All;
         Ok(Claiming::Claim(Claimed { limit: index, measure, claim, by_status, across, is_shared: false }))
     }
 
     fn hold(&mut self, conditions: &Conditions) -> Result<bool, Reason> {
         let fit = conditions.fit_head(self.world.head()).map_err(|_| HEAD_AMBIGUOUS)?;
-        Ok(fit && (!conditions.reads_address() || conditions.fit_address(key::address(&self.world.client_address()))))
+        Ok(fit && (!conditions.reads_address() || conditions.fit_address(self.world.client_address())))
     }
 
     /// Lets a key for which no record is free have one together with all such keys; `false` where the limit doesn't.
@@ -103,17 +105,29 @@ impl<L, W: Facts> Claims<'_, '_, L, W> {
         }
         claimed.is_shared = true;
         claimed.measure = limit.measure;
-        claimed.claim = self.claim(limit, limit.measure, Partition::Reserved, b"shared", claimed.claim.ask.cost);
+        let mut named = self.named(limit);
+        named.extend(b"shared");
+        claimed.claim = self.claim(limit, limit.measure, Partition::Reserved, &named, claimed.claim.ask.cost);
         true
     }
 
-    fn claim(&self, limit: &Limit, measure: Measure, partition: Partition, key: &[u8], cost: u32) -> Claim {
+    /// What makes the limit known, to be followed by the key; the length keeps policies apart.
+    fn named(&self, limit: &Limit) -> Vec<u8> {
+        let mut named = Vec::with_capacity(96);
+        named.extend(limit.identity);
+        named.extend(self.policy.mode.name().as_bytes());
+        named.extend((self.name.len() as u32).to_le_bytes());
+        named.extend(self.name.as_bytes());
+        named
+    }
+
+    /// `named`: the limit and the key.
+    fn claim(&self, limit: &Limit, measure: Measure, partition: Partition, named: &[u8], cost: u32) -> Claim {
         let meter = measure.meter;
         let Some(kind) = meter.kind() else {
             return Claim { ask: Ask { meter, block_for: 0, longest_block: 0, tag: 0, cost }, line: None };
         };
-        let names = [self.name.as_bytes(), self.policy.mode.name().as_bytes(), &limit.identity];
-        let place = pool::place(self.around.secret, self.around.sizes, kind, partition, names, key);
+        let place = pool::place(self.around.secret, self.around.sizes, kind, partition, named);
         let block_for = limit.block_for;
         let longest_block = if limit.across_gateways { block_for.max(LONGEST_BLOCK) } else { block_for };
         Claim { ask: Ask { meter, block_for, longest_block, tag: place.tag, cost }, line: Some(place.line) }

@@ -21,13 +21,7 @@ pub use self::{
     raw::{Algorithm, Announce, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing, WhenRepeated},
 };
 use crate::{
-    decide,
-    key::{Cidr, Part},
-    line::Kind,
-    meter::Meter,
-    pool::Partition,
-    rate::Rate,
-    service::RawService,
+    address::Cidr, decide, key::Part, line::Kind, meter::Meter, pool::Partition, rate::Rate, service::RawService,
 };
 
 fields! {
@@ -74,6 +68,8 @@ pub struct Limit {
     pub block_for: u64,
     /// Whether a service is asked, too.
     pub across_gateways: bool,
+    /// Where its records lie; those of keys that the configuration lists lie with the reserved ones.
+    pub partition: Partition,
     /// What makes it the same limit in another configuration, beside the policy's name.
     pub identity: [u8; 16],
 }
@@ -244,11 +240,6 @@ impl Limit {
             || conditions.into_iter().any(|conditions| !conditions.methods.is_empty() || !conditions.paths.is_empty())
     }
 
-    /// Where its records lie; those of keys that the configuration lists lie with the reserved ones.
-    pub fn partition(&self) -> Partition {
-        self.key.iter().map(Part::partition).max().unwrap_or(Partition::Reserved)
-    }
-
     /// Whether it counts one caller apart from others, so that its answer may be told.
     pub fn is_of_the_caller(&self) -> bool {
         self.key.iter().any(Part::is_of_the_caller)
@@ -256,7 +247,7 @@ impl Limit {
 
     /// All kinds of lines that it may use, and where.
     pub fn lines(&self) -> Vec<(Kind, Partition)> {
-        let own = self.measure.meter.kind().map(|kind| (kind, self.partition()));
+        let own = self.measure.meter.kind().map(|kind| (kind, self.partition));
         let listed = self.overrides.iter().filter_map(|known| known.measure.meter.kind());
         let shared = own.iter().filter(|_| self.full == WhenFull::Share).map(|(kind, _)| *kind);
         own.into_iter().chain(listed.chain(shared).map(|kind| (kind, Partition::Reserved))).collect()

@@ -13,6 +13,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod answer;
 pub mod bucket;
 pub mod claim;

@@ -74,13 +74,14 @@ pub struct Stream {
     /// The limit that spoke, and what it said.
     told: Option<(Rc<Named<RateLimit>>, usize, Standing)>,
     lines: Vec<(Vec<u8>, Vec<u8>)>,
-    waiting: Option<Waiting>,
+    /// Few do.
+    waiting: Option<Box<Waiting>>,
 }
 
 impl Stream {
     /// The call whose answer the request is held for.
     pub fn waits_for(&self) -> Option<CallId> {
-        self.waiting.as_ref().map(Waiting::call)
+        self.waiting.as_ref().map(|waiting| waiting.call())
     }
 }
 

@@ -114,14 +114,9 @@ impl Line {
     /// The value isn't a line of this kind, written by whoever knows `secret`.
     pub fn read(kind: Kind, bytes: Vec<u8>, secret: u64) -> Result<Self, Foreign> {
         let line = Self { kind, bytes, changes: 0, evictions: 0 };
-        let head = [MAGIC.as_slice(), &[VERSION, kind.letter(), 0, 0]].concat();
-        if line.bytes.len() != kind.line_size()
-            || line.bytes.get(..8) != Some(&head)
-            || line.at(8) != line.check(secret)
-        {
-            return Err(Foreign);
-        }
-        Ok(line)
+        let is_ours =
+            line.bytes.len() == kind.line_size() && line.at(0) == kind.head() && line.at(8) == line.check(secret);
+        if is_ours { Ok(line) } else { Err(Foreign) }
     }
 
     /// The bytes to be written.
@@ -137,8 +132,9 @@ impl Line {
 
     /// Guards against accidents and strangers, not against one who reads the store.
     fn check(&self, secret: u64) -> u64 {
-        let words = self.bytes.chunks_exact(8).skip(2);
-        words.fold(secret, |hash, word| (hash ^ number(word)).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29))
+        let (words, _) = self.bytes.as_chunks();
+        let words = words.get(2..).unwrap_or_default().iter().map(|word| u64::from_le_bytes(*word));
+        words.fold(secret, |hash, word| (hash ^ word).wrapping_mul(0x9E37_79B9_7F4A_7C15).rotate_left(29))
     }
 
     /// When the line was put in a foreign value's place; 0 for never.

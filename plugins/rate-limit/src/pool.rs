@@ -75,9 +75,35 @@ impl Sizes {
     }
 }
 
-const PREFIX: &[u8] = b"portcullis.rate_limit/";
+/// All names of this filter begin so.
+const PREFIX: &[u8; 24] = &[
+    b'p',
+    b'o',
+    b'r',
+    b't',
+    b'c',
+    b'u',
+    b'l',
+    b'l',
+    b'i',
+    b's',
+    b'.',
+    b'r',
+    b'a',
+    b't',
+    b'e',
+    b'_',
+    b'l',
+    b'i',
+    b'm',
+    b'i',
+    b't',
+    b'/',
+    b'0' + VERSION,
+    b'/',
+];
 /// Bytes of a line's name.
-const NAME: usize = PREFIX.len() + 4 + 4;
+const NAME: usize = PREFIX.len() + 2 + 4;
 
 /// Which line of the pool. Compared as numbers: bytes are compared one by one in the sandbox.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,14 +130,10 @@ pub struct Place {
     pub tag: u64,
 }
 
-/// The place of a key of a limit, which is known by several names together.
-pub fn place(secret: &Secret, sizes: Sizes, kind: Kind, partition: Partition, limit: [&[u8]; 3], key: &[u8]) -> Place {
+/// The place of a key of a limit: `named` is the limit's identity, what it was made for, and the key.
+pub fn place(secret: &Secret, sizes: Sizes, kind: Kind, partition: Partition, named: &[u8]) -> Place {
     let mut hasher = SipHasher13::new_with_key(&secret.hash);
-    // The lengths keep the names apart.
-    let lengths = limit.iter().fold(0, |lengths, name| lengths << 16 | name.len() as u64);
-    hasher.write_u64(lengths);
-    limit.iter().for_each(|name| hasher.write(name));
-    hasher.write(key);
+    hasher.write(named);
     let hash = hasher.finish128();
     let lines = u64::from(sizes.lines(kind, partition));
     // Below the number of lines, which fits.
@@ -130,16 +152,18 @@ impl LineName {
     /// As the store knows it.
     pub fn bytes(self) -> [u8; NAME] {
         let mut name = [0; NAME];
-        let version = [b'0' + VERSION, b'/', self.kind.letter(), self.partition.letter()];
-        let bytes = PREFIX.iter().chain(&version).copied().chain(self.number.to_le_bytes());
-        name.iter_mut().zip(bytes).for_each(|(place, byte)| *place = byte);
+        if let Some((prefix, [kind, partition, number @ ..])) = name.split_first_chunk_mut() {
+            *prefix = *PREFIX;
+            (*kind, *partition) = (self.kind.letter(), self.partition.letter());
+            number.iter_mut().zip(self.number.to_le_bytes()).for_each(|(place, byte)| *place = byte);
+        }
         name
     }
 }
 
 /// The name of a value that stands by itself.
 pub fn name_of(what: &str) -> Vec<u8> {
-    [PREFIX, &[b'0' + VERSION, b'/'], what.as_bytes()].concat()
+    [PREFIX, what.as_bytes()].concat()
 }
 
 /// FNV-1a: tells a value that was written whole from one that wasn't.
@@ -182,20 +206,16 @@ mod tests {
     fn whatever_the_keys_are_called_there_are_no_more_lines_than_were_sized() {
         let mut lines = HashSet::new();
         for key in 0..20_000_u32 {
-            let place =
-                place(&SECRET, SIZES, Kind::Bucket, Partition::Addresses, [b"p", b"", b"l"], &key.to_le_bytes());
+            let place = place(&SECRET, SIZES, Kind::Bucket, Partition::Addresses, &key.to_le_bytes());
             lines.insert(place.line.bytes());
         }
         assert_eq!(lines.len(), 63);
     }
 
     #[test]
-    fn limit_and_key_are_kept_apart_and_no_partition_meets_another() {
-        let at = |partition, limit: &[u8], key: &[u8]| {
-            place(&SECRET, SIZES, Kind::Bucket, partition, [b"p", b"", limit], key)
-        };
-        assert_ne!(at(Partition::Invented, b"ab", b"c").tag, at(Partition::Invented, b"a", b"bc").tag);
-        assert_ne!(at(Partition::Invented, b"a", b"b").line.bytes(), at(Partition::Addresses, b"a", b"b").line.bytes());
+    fn no_partition_meets_another() {
+        let at = |partition| place(&SECRET, SIZES, Kind::Bucket, partition, b"key").line.bytes();
+        assert_ne!(at(Partition::Invented), at(Partition::Addresses));
     }
 
     #[test]

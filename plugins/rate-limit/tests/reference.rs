@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    net::IpAddr,
+};
 
 use portcullis_kit::{
     Policy, config,
@@ -57,8 +60,8 @@ impl Facts for World {
         Some(&self.head)
     }
 
-    fn client_address(&mut self) -> Vec<u8> {
-        b"192.0.2.1:1".to_vec()
+    fn client_address(&mut self) -> Option<IpAddr> {
+        Some([192, 0, 2, 1].into())
     }
 
     fn route(&mut self, _: RouteProperty) -> Vec<u8> {

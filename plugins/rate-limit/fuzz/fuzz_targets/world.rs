@@ -1,6 +1,6 @@
 //! A request with a store behind it.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use portcullis_kit::{
     head::RequestHead,
@@ -61,8 +61,8 @@ impl Facts for World {
         Some(&self.head)
     }
 
-    fn client_address(&mut self) -> Vec<u8> {
-        self.address.clone()
+    fn client_address(&mut self) -> Option<IpAddr> {
+        rate_limit::address::address(&self.address)
     }
 
     fn route(&mut self, _: RouteProperty) -> Vec<u8> {

@@ -15,9 +15,10 @@ use super::{
     raw::{Algorithm, RawConditions, RawCost, RawHeaderIs, RawLimit, RawOverride, RawRateLimit},
 };
 use crate::{
-    key::{Cidr, Part},
+    address::Cidr,
+    key::Part,
     meter::Meter,
-    pool,
+    pool::{self, Partition},
     rate::{LONGEST, Rate, Span},
     service,
 };
@@ -86,6 +87,7 @@ fn limit(raw: &mut RawLimit) -> Result<Limit, ConfigError> {
         name: std::mem::take(&mut raw.name),
         mode: raw.mode,
         measure,
+        partition: raw.key.iter().map(Part::partition).max().unwrap_or(Partition::Reserved),
         key: std::mem::take(&mut raw.key),
         missing: raw.when_missing,
         repeated: raw.when_repeated,

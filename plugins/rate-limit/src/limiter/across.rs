@@ -92,7 +92,7 @@ impl Limiter {
         let message = across.service.message(&named.name, &named.policy, &ruling.asks);
         match host.call(&across.service.call(&message)) {
             Some(call) => {
-                stream.waiting = Some(Waiting { call, named, ruling, head: head.cloned(), verdict });
+                stream.waiting = Some(Box::new(Waiting { call, named, ruling, head: head.cloned(), verdict }));
                 Verdict::Hold
             }
             None => self.failed(host, stream, &named, ruling, head, verdict),
@@ -107,7 +107,7 @@ impl Limiter {
         answer: Option<&[u8]>,
     ) -> Verdict<'static> {
         let (Some(waiting), Some(across)) = (stream.waiting.take(), &self.across) else { return Verdict::Hold };
-        let Waiting { named, ruling, head, verdict, .. } = waiting;
+        let Waiting { named, ruling, head, verdict, .. } = *waiting;
         match service::judge(answer, ruling.asks.len()) {
             Judgement::Admits => {
                 host.increment(across.admits);

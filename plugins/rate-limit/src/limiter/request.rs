@@ -1,18 +1,20 @@
 //! A request, as far as limits ask for it.
 
+use std::net::IpAddr;
+
 use portcullis_kit::{
     head::RequestHead,
     host::{Clock, RouteProperty, StatefulHost},
     store::{Found, Over, Store, Written},
 };
 
-use crate::key::Facts;
+use crate::{address, key::Facts};
 
 pub struct Request<'a, H> {
     pub host: &'a mut H,
     pub head: Option<&'a RequestHead>,
     /// Asked for once, however many limits want it.
-    address: Option<Vec<u8>>,
+    address: Option<Option<IpAddr>>,
 }
 
 impl<'a, H> Request<'a, H> {
@@ -26,8 +28,8 @@ impl<H: StatefulHost> Facts for Request<'_, H> {
         self.head
     }
 
-    fn client_address(&mut self) -> Vec<u8> {
-        self.address.get_or_insert_with(|| self.host.client_address()).clone()
+    fn client_address(&mut self) -> Option<IpAddr> {
+        *self.address.get_or_insert_with(|| address::address(&self.host.client_address()))
     }
 
     fn route(&mut self, property: RouteProperty) -> Vec<u8> {

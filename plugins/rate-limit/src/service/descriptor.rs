@@ -142,13 +142,16 @@ impl<'a> Key<'a> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::{collections::HashMap, net::IpAddr};
 
     use portcullis_kit::{head::RequestHead, host::RouteProperty, policies::path::Template};
     use proptest::prelude::*;
 
     use super::*;
-    use crate::key::{Facts, NoKey};
+    use crate::{
+        address,
+        key::{Facts, NoKey},
+    };
 
     struct Request(RequestHead, &'static str);
 
@@ -157,8 +160,8 @@ mod tests {
             Some(&self.0)
         }
 
-        fn client_address(&mut self) -> Vec<u8> {
-            self.1.into()
+        fn client_address(&mut self) -> Option<IpAddr> {
+            address::address(self.1.as_bytes())
         }
 
         fn route(&mut self, _: RouteProperty) -> Vec<u8> {
