@@ -117,15 +117,16 @@ impl Refusal {
         let status = self.status.unwrap_or(problem.status);
         let mut reply = Reply { headers, ..Reply::empty(status, details) };
         reply.headers.extend(self.headers.iter().cloned());
-        let asks = |name: &'static [u8]| head.into_iter().flat_map(move |head| head.headers.all(name));
-        if asks(b"content-type").any(|kind| kind.starts_with(b"application/grpc")) {
+        let asks =
+            |name: &[u8], answers: fn(&[u8]) -> bool| head.is_some_and(|head| head.headers.all(name).any(answers));
+        if asks(b"content-type", |kind| kind.starts_with(b"application/grpc")) {
             reply.grpc_status = Some(problem.grpc_status);
             reply.body = problem.title.as_bytes().to_vec();
             return reply;
         }
         let (body, content_type) = match &self.body {
             Some(body) => (body.clone(), self.content_type.clone().unwrap_or_else(|| b"text/plain".to_vec())),
-            None if asks(b"accept").any(accepts_json) => (problem.json(status), b"application/problem+json".to_vec()),
+            None if asks(b"accept", accepts_json) => (problem.json(status), b"application/problem+json".to_vec()),
             None => ([problem.title.as_bytes(), b"\n"].concat(), b"text/plain".to_vec()),
         };
         reply.headers.push((b"content-type".to_vec(), content_type));
@@ -136,10 +137,11 @@ impl Refusal {
 
 /// Whether a line of `Accept` names JSON of any kind (RFC 9110 §12.5.1), not by `*/*` alone.
 fn accepts_json(line: &[u8]) -> bool {
+    let line = line.to_ascii_lowercase();
     line.split(|byte| *byte == b',').any(|range| {
         let mut parts = range.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
-        let kind = parts.next().unwrap_or_default().to_ascii_lowercase();
-        let is_json = kind == b"application/json" || (kind.starts_with(b"application/") && kind.ends_with(b"+json"));
+        let kind = parts.next().and_then(|kind| kind.strip_prefix(b"application/")).unwrap_or_default();
+        let is_json = kind.strip_suffix(b"json").is_some_and(|before| before.is_empty() || before.ends_with(b"+"));
         is_json && !parts.any(|part| matches!(part, b"q=0" | b"q=0.0" | b"q=0.00" | b"q=0.000"))
     })
 }

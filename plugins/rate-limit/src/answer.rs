@@ -25,21 +25,30 @@ pub fn headers(announce: Announce, limit: &Limit, standing: &Standing) -> Lines 
     let (Some(rate), true) = (standing.measure.rate, limit.is_of_the_caller()) else { return Vec::new() };
     let mut lines = Lines::new();
     let mut line = |name: &str, value: String| lines.push((name.into(), value.into_bytes()));
-    let name = &limit.name;
+    let (quota, left, most) = (rate.requests.into(), standing.left.into(), u64::from(standing.measure.burst));
     let (window, whole_in) = (rate.per / SECOND, standing.whole_in.map(seconds));
     if matches!(announce, Announce::Ietf | Announce::Both) {
-        line("ratelimit-policy", format!("\"{name}\";q={};w={window}", rate.requests));
-        let t = whole_in.map(|seconds| format!(";t={seconds}")).unwrap_or_default();
-        line("ratelimit", format!("\"{name}\";r={}{t}", standing.left));
+        line("ratelimit-policy", item(&limit.name, (";q=", quota), Some((";w=", window))));
+        line("ratelimit", item(&limit.name, (";r=", left), whole_in.map(|seconds| (";t=", seconds))));
     }
     if matches!(announce, Announce::XRatelimit | Announce::Both) {
-        line("x-ratelimit-limit", standing.measure.burst.to_string());
-        line("x-ratelimit-remaining", standing.left.to_string());
+        line("x-ratelimit-limit", most.to_string());
+        line("x-ratelimit-remaining", left.to_string());
         if let Some(seconds) = whole_in {
             line("x-ratelimit-reset", seconds.to_string());
         }
     }
     lines
+}
+
+/// A string with its parameters (RFC 9651 §3.1.2). A limit's name holds nothing to be escaped.
+fn item(name: &str, first: (&str, u64), second: Option<(&str, u64)>) -> String {
+    let mut item = ["\"", name, "\""].concat();
+    for (key, value) in [Some(first), second].into_iter().flatten() {
+        item.push_str(key);
+        item.push_str(&value.to_string());
+    }
+    item
 }
 
 /// The answer to a request that is refused.
@@ -52,7 +61,7 @@ pub fn reply(policy: &RateLimit, ruling: &Ruling, head: Option<&RequestHead>, de
             lines.push((b"retry-after".to_vec(), seconds(wait).to_string().into_bytes()));
         }
     }
-    let members = limit.map(|limit| format!(r#""violated-policies":["{}"]"#, limit.name)).unwrap_or_default();
+    let members = limit.map(|limit| [r#""violated-policies":[""#, &limit.name, r#""]"#].concat()).unwrap_or_default();
     let problem = match ruling.reason {
         decide::HEAD_AMBIGUOUS => bad_request("The request can be read in more than one way"),
         decide::KEY_MISSING => bad_request("The request lacks what it is counted by"),

@@ -21,7 +21,13 @@ pub use self::{
     raw::{Algorithm, Announce, OnStoreError, RawLimit, RawRateLimit, RawStore, WhenFull, WhenMissing, WhenRepeated},
 };
 use crate::{
-    address::Cidr, decide, key::Part, line::Kind, meter::Meter, pool::Partition, rate::Rate, service::RawService,
+    address::Cidr,
+    decide,
+    key::Part,
+    meter::Meter,
+    pool::{Partition, Parts},
+    rate::Rate,
+    service::RawService,
 };
 
 fields! {
@@ -245,12 +251,16 @@ impl Limit {
         self.key.iter().any(Part::is_of_the_caller)
     }
 
-    /// All kinds of lines that it may use, and where.
-    pub fn lines(&self) -> Vec<(Kind, Partition)> {
-        let own = self.measure.meter.kind().map(|kind| (kind, self.partition));
-        let listed = self.overrides.iter().filter_map(|known| known.measure.meter.kind());
-        let shared = own.iter().filter(|_| self.full == WhenFull::Share).map(|(kind, _)| *kind);
-        own.into_iter().chain(listed.chain(shared).map(|kind| (kind, Partition::Reserved))).collect()
+    /// Notes the parts of the store that it may use.
+    pub fn note_parts(&self, parts: &mut Parts) {
+        let own = self.measure.meter.kind();
+        parts.note(own, self.partition);
+        if self.full == WhenFull::Share {
+            parts.note(own, Partition::Reserved);
+        }
+        for known in &self.overrides {
+            parts.note(known.measure.meter.kind(), Partition::Reserved);
+        }
     }
 }
 

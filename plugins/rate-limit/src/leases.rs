@@ -29,8 +29,11 @@ struct Table(Vec<(u32, u32)>);
 impl Table {
     fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = MAGIC.to_vec();
-        let body: Vec<u8> =
-            self.0.iter().flat_map(|(id, beat)| [id.to_le_bytes(), beat.to_le_bytes()]).flatten().collect();
+        let mut body = Vec::new();
+        for (id, beat) in &self.0 {
+            body.extend(id.to_le_bytes());
+            body.extend(beat.to_le_bytes());
+        }
         bytes.extend(pool::sum(&body).to_le_bytes());
         bytes.extend(body);
         bytes
@@ -39,12 +42,13 @@ impl Table {
     fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let (magic, rest) = bytes.split_first_chunk::<4>()?;
         let (sum, body) = rest.split_first_chunk::<4>()?;
-        if magic != MAGIC || *sum != pool::sum(body).to_le_bytes() || body.len() % 8 != 0 {
+        let (pairs, []) = body.as_chunks() else { return None };
+        if magic != MAGIC || *sum != pool::sum(body).to_le_bytes() {
             return None;
         }
-        let words: Vec<u32> =
-            body.chunks_exact(4).filter_map(<[u8]>::first_chunk).map(|word| u32::from_le_bytes(*word)).collect();
-        Some(Self(words.chunks_exact(2).filter_map(|pair| Some((*pair.first()?, *pair.get(1)?))).collect()))
+        // The id in the lower half.
+        let pair = |bytes: &[u8; 8]| u64::from_le_bytes(*bytes);
+        Some(Self(pairs.iter().map(pair).map(|pair| (pair as u32, (pair >> 32) as u32)).collect()))
     }
 }
 

@@ -11,7 +11,7 @@ mod counts;
 mod request;
 mod secret;
 
-use std::{collections::BTreeSet, rc::Rc};
+use std::rc::Rc;
 
 use portcullis_kit::{
     Exchange, Filter, Named, Policy,
@@ -30,13 +30,13 @@ use self::{
 };
 use crate::{
     answer,
-    config::{Limit, OnStoreError, RateLimit},
+    config::{OnStoreError, RateLimit},
     debit::{Debtor, Seen},
     decide::{self, Around, Ruling, Standing, Taken},
     leases::{Leases, TICK},
     meter::{Leases as _, Meter},
     occupancy::Occupancy,
-    pool::{Secret, Sizes},
+    pool::{Parts, Secret, Sizes},
 };
 
 /// Headers by which a client may tell the backend another method or path than the one that was counted.
@@ -98,11 +98,13 @@ impl Limiter {
         }
         let holds_streams = filter.policies().any(|named| named.policy.holds_streams);
         host.set_tick_period(TICK);
-        let limits = filter.policies().flat_map(|named| &named.policy.limits);
-        let lines: BTreeSet<_> = limits.flat_map(Limit::lines).collect();
-        let occupancy = Occupancy::define(host, lines.iter().copied());
-        let bytes = sizes.bytes(lines);
-        host.log(Level::Info, &format!("rate_limit: the store holds at most {bytes} bytes"));
+        let mut parts = Parts::default();
+        for named in filter.policies() {
+            named.policy.limits.iter().for_each(|limit| limit.note_parts(&mut parts));
+        }
+        let occupancy = Occupancy::define(host, &parts);
+        let bytes = sizes.bytes(&parts).to_string();
+        host.log(Level::Info, &["rate_limit: the store holds at most ", &bytes, " bytes"].concat());
         let reads_head = filter.reads_request_head() || filter.policies().any(|named| named.policy.reads_head());
         Ok(Self {
             filter,
@@ -196,8 +198,8 @@ impl Limiter {
         }
         let name = ruling.limit.and_then(|limit| named.policy.limits.get(limit)).map(|limit| limit.name.as_str());
         let note = match (name, ruling.standing) {
-            (Some(name), Some(standing)) => format!(" limit={name} left={}", standing.left),
-            (Some(name), None) => format!(" limit={name}"),
+            (Some(name), Some(standing)) => [" limit=", name, " left=", &u64::from(standing.left).to_string()].concat(),
+            (Some(name), None) => [" limit=", name].concat(),
             (None, _) => String::new(),
         };
         self.filter.settle_with(host, named, ruling.reason, verdict, &note)
@@ -275,10 +277,12 @@ impl Limiter {
         let Some(secret) = self.secret.filter(|_| !stream.taken.is_empty()) else { return };
         let mut seen = Seen::default();
         let debtor = Debtor { leases: &self.leases, secret: secret.check };
+        // The type that decisions use, too: the code behind it stands once in the module.
+        let mut store = Request::new(host, None);
         stream.taken.retain(|taken| {
             let goes = which(taken);
             if goes {
-                let back = debtor.refund(host, &taken.claim, taken.at, &mut seen);
+                let back = debtor.refund(&mut store, &taken.claim, taken.at, &mut seen);
                 seen.kept_back += u32::from(back.is_err());
             }
             !goes
@@ -321,7 +325,11 @@ fn overrides(policy: &RateLimit, head: Option<&RequestHead>) -> Verdict<'static>
     let Some(head) = head.filter(|_| policy.reads_method_or_path) else {
         return Verdict::Pass;
     };
-    let present = OVERRIDES.into_iter().filter(|name| head.headers.all(name).next().is_some());
-    let edits: Vec<Edit<'static>> = present.map(Edit::Remove).collect();
+    let mut edits: Vec<Edit<'static>> = Vec::new();
+    for name in OVERRIDES {
+        if head.headers.all(name).next().is_some() {
+            edits.push(Edit::Remove(name));
+        }
+    }
     if edits.is_empty() { Verdict::Pass } else { Verdict::Edit(edits) }
 }

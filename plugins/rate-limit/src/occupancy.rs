@@ -7,7 +7,7 @@ use portcullis_kit::{
 
 use crate::{
     line::{Kind, Line},
-    pool::{LineName, Partition, Sizes},
+    pool::{LineName, Partition, Parts, Sizes},
 };
 
 /// Lines that are looked at with each tick.
@@ -18,13 +18,14 @@ const SAMPLE: usize = 16;
 pub struct Occupancy(Vec<(Kind, Partition, GaugeId)>);
 
 impl Occupancy {
-    pub fn define(host: &mut impl StatefulHost, parts: impl IntoIterator<Item = (Kind, Partition)>) -> Self {
-        let gauge = |(kind, part): (Kind, Partition)| {
+    pub fn define(host: &mut impl StatefulHost, Parts(parts): &Parts) -> Self {
+        let mut gauges = Vec::new();
+        for (kind, part) in parts {
             let name =
-                format!("portcullis.store_held_percent.filter.rate_limit.part.{}.kind.{}", part.word(), kind.word());
-            (kind, part, host.define_gauge(&name))
-        };
-        Self(parts.into_iter().map(gauge).collect())
+                ["portcullis.store_held_percent.filter.rate_limit.part.", part.word(), ".kind.", kind.word()].concat();
+            gauges.push((*kind, *part, host.define_gauge(&name)));
+        }
+        Self(gauges)
     }
 
     /// Looks at some lines of each part, chosen by chance.

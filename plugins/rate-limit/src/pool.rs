@@ -69,9 +69,25 @@ impl Sizes {
     }
 
     /// The most that the store ever holds of these, names included: bytes.
-    pub fn bytes(self, parts: impl IntoIterator<Item = (Kind, Partition)>) -> u64 {
-        let parts = parts.into_iter();
-        parts.map(|(kind, part)| u64::from(self.lines(kind, part)) * (kind.line_size() + NAME) as u64).sum()
+    pub fn bytes(self, Parts(parts): &Parts) -> u64 {
+        let size =
+            |(kind, part): &(Kind, Partition)| u64::from(self.lines(*kind, *part)) * (kind.line_size() + NAME) as u64;
+        parts.iter().map(size).sum()
+    }
+}
+
+/// The parts of the store in use, each once.
+#[derive(Clone, Debug, Default)]
+pub struct Parts(pub Vec<(Kind, Partition)>);
+
+impl Parts {
+    /// Limits of no kind keep nothing.
+    pub fn note(&mut self, kind: Option<Kind>, partition: Partition) {
+        if let Some(part) = kind.map(|kind| (kind, partition))
+            && !self.0.contains(&part)
+        {
+            self.0.push(part);
+        }
     }
 }
 

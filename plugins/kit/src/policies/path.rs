@@ -148,8 +148,13 @@ impl Template {
         if !self.matches(path) {
             return None;
         }
-        let wanted = self.segments.iter().map(Option::is_none).chain(std::iter::repeat(true));
-        Some(wanted.zip(path).filter(|(is_open, _)| *is_open).map(|(_, segment)| segment.clone()).collect())
+        let mut open = Vec::new();
+        for (place, segment) in path.iter().enumerate() {
+            if self.segments.get(place).is_none_or(Option::is_none) {
+                open.push(segment.clone());
+            }
+        }
+        Some(open)
     }
 
     /// Writes bytes that no other template writes.

@@ -62,17 +62,24 @@ fn policy(raw: &mut RawRateLimit) -> Result<RateLimit, ConfigError> {
 }
 
 /// Reads every entry of a field into `list`.
-#[inline(never)]
 fn each<T, U>(
     field: &str,
     entries: impl IntoIterator<Item = T>,
     list: &mut Vec<U>,
-    mut read: impl FnMut(T) -> Result<U, ConfigError>,
+    read: impl Fn(T) -> Result<U, ConfigError>,
 ) -> Result<(), ConfigError> {
     for entry in entries {
-        list.push(read(entry).map_err(|error| error.at(list.len()).under(field))?);
+        match read(entry) {
+            Ok(read) => list.push(read),
+            Err(error) => return Err(placed(error, list.len(), field)),
+        }
     }
     Ok(())
+}
+
+#[inline(never)]
+fn placed(error: ConfigError, index: usize, field: &str) -> ConfigError {
+    error.at(index).under(field)
 }
 
 fn limit(raw: &mut RawLimit) -> Result<Limit, ConfigError> {

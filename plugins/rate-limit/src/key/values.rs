@@ -4,26 +4,32 @@ use portcullis_kit::head::RequestHead;
 
 /// The values of a cookie in all `cookie` lines (RFC 6265 §5.4).
 pub fn cookies(head: &RequestHead, name: &[u8]) -> Vec<Vec<u8>> {
-    let pairs = head.headers.all(b"cookie").flat_map(|line| line.split(|byte| *byte == b';'));
-    let named = pairs.filter_map(|pair| {
-        let pair = pair.trim_ascii();
-        let equals = pair.iter().position(|byte| *byte == b'=')?;
-        let (found, value) = pair.split_at_checked(equals)?;
-        (found.trim_ascii() == name).then(|| value.get(1..).unwrap_or_default().trim_ascii().to_vec())
-    });
-    named.collect()
+    let mut values = Vec::new();
+    for line in head.headers.all(b"cookie") {
+        for pair in line.split(|byte| *byte == b';') {
+            let mut parts = pair.splitn(2, |byte| *byte == b'=').map(<[u8]>::trim_ascii);
+            if let (Some(found), Some(value)) = (parts.next(), parts.next())
+                && found == name
+            {
+                values.push(value.to_vec());
+            }
+        }
+    }
+    values
 }
 
 /// The values of a query parameter, decoded as forms are.
 pub fn parameters(path: &[u8], name: &[u8]) -> Vec<Vec<u8>> {
     let Some(start) = path.iter().position(|byte| *byte == b'?') else { return Vec::new() };
     let query = path.get(start + 1..).unwrap_or_default().split(|byte| *byte == b'#').next().unwrap_or_default();
-    let pairs = query.split(|byte| *byte == b'&').map(|pair| {
-        let equals = pair.iter().position(|byte| *byte == b'=').unwrap_or(pair.len());
-        let (name, value) = pair.split_at_checked(equals).unwrap_or((pair, b""));
-        (decoded(name), decoded(value.get(1..).unwrap_or_default()))
-    });
-    pairs.filter(|(found, _)| found == name).map(|(_, value)| value).collect()
+    let mut values = Vec::new();
+    for pair in query.split(|byte| *byte == b'&') {
+        let mut parts = pair.splitn(2, |byte| *byte == b'=').map(decoded);
+        if parts.next().is_some_and(|found| found == name) {
+            values.push(parts.next().unwrap_or_default());
+        }
+    }
+    values
 }
 
 /// `%41` and `+` decoded; what isn't an encoding stays.

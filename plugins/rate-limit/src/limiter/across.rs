@@ -15,7 +15,7 @@ use portcullis_kit::{
     verdict::Verdict,
 };
 
-use super::{Limiter, Stream, overrides};
+use super::{Limiter, Stream, overrides, request::Request};
 use crate::{
     config::{RateLimit, Settings},
     debit::{Debtor, Seen},
@@ -69,9 +69,8 @@ impl Across {
             return Ok(None);
         };
         let service = Service::try_from(raw).map_err(|error| error.under("service"))?;
-        let mut event =
-            |event: &str| host.define_counter(&format!("portcullis.service.filter.rate_limit.event.{event}"));
-        let [admits, refuses, fails, left] = ["admits", "refuses", "fails", "left"].map(&mut event);
+        let [admits, refuses, fails, left] = ["admits", "refuses", "fails", "left"]
+            .map(|event| host.define_counter(&["portcullis.service.filter.rate_limit.event.", event].concat()));
         Ok(Some(Self { service, admits, refuses, fails, left }))
     }
 }
@@ -156,7 +155,7 @@ impl Limiter {
             let wait = wait.unwrap_or_default().max(block_for);
             if let Some(claim) = asked.claim.filter(|_| wait > 0) {
                 // Should it not succeed, the next request asks again.
-                let _ = debtor.block(host, &claim, wait, &mut seen);
+                let _ = debtor.block(&mut Request::new(host, None), &claim, wait, &mut seen);
             }
         }
         self.counts.note(host, &seen);

@@ -58,34 +58,39 @@ pub fn check(key: &[Part], counted: &Counted) -> Result<(), ConfigError> {
 }
 
 fn name(part: &Part) -> String {
-    match part {
+    let (kind, name) = match part {
         // The defaults: what Envoy calls the address, IPv6 by its network.
-        Part::RemoteAddress { v4: 32, v6: 64 | 128 } => "remote_address".into(),
-        Part::RemoteAddress { .. } => "masked_remote_address".into(),
-        Part::Header(name) => format!("header.{name}"),
-        Part::Cookie(name) => format!("cookie.{name}"),
-        Part::QueryParameter(name) => format!("query_parameter.{name}"),
-        Part::PathTemplate(_) => "path_template".into(),
-        Part::Path => "path".into(),
-        Part::Method => "method".into(),
-        Part::Host => "host".into(),
-        Part::RouteName => "route_name".into(),
-        Part::VirtualHostName => "virtual_host_name".into(),
-        Part::DynamicMetadata { namespace, path } => format!("metadata.{namespace}.{}", path.join(".")),
-    }
+        Part::RemoteAddress { v4: 32, v6: 64 | 128 } => ("remote_address", ""),
+        Part::RemoteAddress { .. } => ("masked_remote_address", ""),
+        Part::Header(name) => ("header.", name.as_str()),
+        Part::Cookie(name) => ("cookie.", name.as_str()),
+        Part::QueryParameter(name) => ("query_parameter.", name.as_str()),
+        Part::PathTemplate(_) => ("path_template", ""),
+        Part::Path => ("path", ""),
+        Part::Method => ("method", ""),
+        Part::Host => ("host", ""),
+        Part::RouteName => ("route_name", ""),
+        Part::VirtualHostName => ("virtual_host_name", ""),
+        Part::DynamicMetadata { namespace, path } => {
+            return ["metadata.", namespace, ".", &path.join(".")].concat();
+        }
+    };
+    [kind, name].concat()
 }
 
 fn value(part: &Part, values: &[&[u8]]) -> String {
     match (part, values) {
         (Part::RemoteAddress { v4, v6 }, [address]) => self::address(address, *v4, *v6),
-        (Part::Path, _) => format!("/{}", joined(values, '/')),
+        (Part::Path, _) => ["/", &joined(values, '/')].concat(),
         (Part::PathTemplate(_), _) => joined(values, '/'),
         _ => joined(values, ','),
     }
 }
 
 fn address(bytes: &[u8], v4: u8, v6: u8) -> String {
-    let with = |address: String, bits: u8, all: u8| if bits < all { format!("{address}/{bits}") } else { address };
+    let with = |address: String, bits: u8, all: u8| {
+        if bits < all { [&address, "/", &u64::from(bits).to_string()].concat() } else { address }
+    };
     if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
         return with(Ipv4Addr::from(bytes).to_string(), v4, 32);
     }
@@ -104,7 +109,8 @@ fn joined(values: &[&[u8]], separator: char) -> String {
             if letter.is_ascii_graphic() && letter != '%' && letter != separator {
                 text.push(letter);
             } else {
-                text.push_str(&format!("%{byte:02X}"));
+                let digit = |half: u8| char::from_digit(half.into(), 16).unwrap_or('0').to_ascii_uppercase();
+                text.extend(['%', digit(byte >> 4), digit(byte & 15)]);
             }
         }
     }

@@ -50,11 +50,11 @@ const LONGEST_TIMEOUT: u32 = 10_000;
 
 impl Timeout {
     fn new(text: &str) -> Option<Self> {
-        let (number, unit) = match text.trim().strip_suffix("ms") {
+        let (number, unit) = match text.trim_ascii().strip_suffix("ms") {
             Some(number) => (number, 1),
-            None => (text.trim().strip_suffix('s')?, 1000),
+            None => (text.trim_ascii().strip_suffix('s')?, 1000),
         };
-        let number = number.trim_end();
+        let number = number.trim_ascii_end();
         if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
             return None;
         }
