@@ -163,7 +163,14 @@ impl Client {
 
     /// A `GET` with a header more; gives the status of the answer, whose body is read.
     pub fn get(&mut self, path: &str, name: &str, value: &str) -> u16 {
-        let request = format!("GET {path} HTTP/1.1\r\nhost: edge.example\r\n{name}: {value}\r\n\r\n");
+        self.send("GET", path, &[(name, value)])
+    }
+
+    /// A request without a body; gives the status of the answer, whose body is read.
+    pub fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) -> u16 {
+        let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+        let length = if method == "GET" { "" } else { "content-length: 0\r\n" };
+        let request = format!("{method} {path} HTTP/1.1\r\nhost: edge.example\r\n{length}{lines}\r\n");
         self.0.get_mut().write_all(request.as_bytes()).unwrap();
         let (mut first, mut length) = (None, 0);
         loop {

@@ -11,7 +11,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tests::{Client, Edge, example, plugin};
+use tests::{Client, Edge, example, manager, plugin};
 
 fn edge(configuration: Value) -> Edge {
     let (workspace, _) = tests::built();
@@ -86,6 +86,32 @@ fn a_flood_of_strange_keys_neither_grows_the_proxy_nor_frees_a_client_that_is_li
     assert!(grown <= 1024, "grew by {grown} KiB");
     assert_eq!(victim.get("/", "x-key", "limited"), 429);
     assert_eq!(edge.count("vm_reload"), 0);
+}
+
+#[test]
+fn the_tiers_of_the_example_hold_and_nobody_locks_another_out() {
+    let (workspace, _) = tests::built();
+    let mut bootstrap = example(&workspace, Path::new("envoy/edge.yaml"));
+    // Two clients on one machine.
+    manager(&mut bootstrap)["xff_num_trusted_hops"] = json!(1);
+    let edge = Edge::start_with(&bootstrap, 2);
+    let mut client = Client::new(edge.port());
+    let mut admitted = |method: &str, path: &str, address: &str, user: &str, times: u32| {
+        let mut lines = vec![("x-forwarded-for", address), ("x-login-user", user)];
+        lines.truncate(if user.is_empty() { 1 } else { 2 });
+        (0..times).filter(|_| client.send(method, path, &lines) != 429).count()
+    };
+    let (one, other) = ("198.51.100.1", "203.0.113.9");
+    assert_eq!(admitted("GET", "/api/orders", one, "", 105), 100);
+    assert_eq!(admitted("POST", "/api/report", one, "", 3), 1);
+    // A token comes back every eighth of a second.
+    let hooks = admitted("POST", "/webhooks/github/hook", one, "", 1000);
+    assert!((500..800).contains(&hooks), "{hooks}");
+    assert_eq!(admitted("POST", "/webhooks/stripe/hook", one, "", 5), 5);
+    assert_eq!(admitted("POST", "/auth/sign_in", one, "alice", 7), 5, "an account from one address");
+    assert_eq!(admitted("POST", "/auth/sign_in", one, "bob", 7), 5, "the address itself has ten");
+    assert_eq!(admitted("POST", "/auth/sign_in", one, "carol", 3), 0);
+    assert_eq!(admitted("POST", "/auth/sign_in", other, "alice", 5), 5, "alice herself comes from elsewhere");
 }
 
 #[test]
