@@ -29,7 +29,7 @@ pub fn headers(announce: Announce, limit: &Limit, standing: &Standing) -> Lines 
     let (window, whole_in) = (rate.per / SECOND, standing.whole_in.map(seconds));
     if matches!(announce, Announce::Ietf | Announce::Both) {
         line("ratelimit-policy", item(&limit.name, (";q=", quota), Some((";w=", window))));
-        line("ratelimit", item(&limit.name, (";r=", left), whole_in.map(|seconds| (";t=", seconds))));
+        line("ratelimit", self::standing(&limit.name, standing));
     }
     if matches!(announce, Announce::XRatelimit | Announce::Both) {
         line("x-ratelimit-limit", decimal(most));
@@ -39,6 +39,11 @@ pub fn headers(announce: Announce, limit: &Limit, standing: &Standing) -> Lines 
         }
     }
     lines
+}
+
+/// Where a client stands, for the upstream: as in `RateLimit`.
+pub fn standing(name: &str, standing: &Standing) -> Vec<u8> {
+    item(name, (";r=", standing.left.into()), standing.whole_in.map(|whole_in| (";t=", seconds(whole_in))))
 }
 
 /// A string with its parameters (RFC 9651 §3.1.2). A limit's name holds nothing to be escaped.

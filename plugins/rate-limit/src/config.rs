@@ -47,6 +47,8 @@ pub struct RateLimit {
     pub mode: Mode,
     pub limits: Vec<Limit>,
     pub announce: Announce,
+    /// As it is written; [`Self::tells_upstream`] knows the mode as well.
+    pub tell_upstream: bool,
     pub on_store_error: OnStoreError,
     pub refusal: Refusal,
     /// Some limit counts streams in flight.
@@ -221,6 +223,11 @@ impl RateLimit {
     /// Whether admitted requests are told where they stand.
     pub fn announces(&self) -> bool {
         self.announce != Announce::Off && self.mode == Mode::Enforce
+    }
+
+    /// Whether the upstream is told where its client stands.
+    pub fn tells_upstream(&self) -> bool {
+        self.tell_upstream && self.mode == Mode::Enforce
     }
 }
 

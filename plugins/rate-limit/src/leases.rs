@@ -17,8 +17,9 @@ pub const TICK: u32 = 5_000;
 /// Ticks after which a VM that was silent is taken for dead. The streams of a VM that traps come back within
 /// five ticks, 25 s.
 pub const MISSED: u32 = 3;
-/// VMs that can hold streams at the same time; a further one refuses.
-pub const MOST: usize = 256;
+/// VMs that can hold streams at the same time; a further one refuses. Each update of the configuration makes one of each
+/// worker, and the old ones are gone within half a minute.
+pub const MOST: usize = 1024;
 
 const MAGIC: &[u8; 4] = b"PCRV";
 

@@ -10,6 +10,7 @@ mod across;
 mod counts;
 mod request;
 mod secret;
+mod upstream;
 
 use std::rc::Rc;
 
@@ -27,6 +28,7 @@ use self::{
     across::{Across, Waiting},
     counts::Counts,
     request::Request,
+    upstream::{OVERRIDES, Upstream},
 };
 use crate::{
     answer,
@@ -38,16 +40,6 @@ use crate::{
     occupancy::Occupancy,
     pool::{Parts, Secret, Sizes},
 };
-
-/// Headers by which a client may tell the backend another method or path than the one that was counted.
-const OVERRIDES: [&[u8]; 6] = [
-    b"x-http-method",
-    b"x-http-method-override",
-    b"x-method-override",
-    b"x-original-url",
-    b"x-rewrite-url",
-    b"x-original-uri",
-];
 
 pub struct Limiter {
     filter: Filter<RateLimit>,
@@ -61,6 +53,8 @@ pub struct Limiter {
     reads_head: bool,
     /// Some policy counts streams in flight.
     holds_streams: bool,
+    /// Some policy tells the upstream.
+    tells_upstream: bool,
     across: Option<Across>,
 }
 
@@ -74,6 +68,7 @@ pub struct Stream {
     /// The limit that spoke, and what it said.
     told: Option<(Rc<Named<RateLimit>>, usize, Standing)>,
     lines: Vec<(Vec<u8>, Vec<u8>)>,
+    upstream: Upstream,
     /// Few do.
     waiting: Option<Box<Waiting>>,
 }
@@ -105,7 +100,9 @@ impl Limiter {
         let occupancy = Occupancy::define(host, &parts);
         let bytes = sizes.bytes(&parts).to_string();
         host.log(Level::Info, &["rate_limit: the store holds at most ", &bytes, " bytes"].concat());
-        let reads_head = filter.reads_request_head() || filter.policies().any(|named| named.policy.reads_head());
+        let tells_upstream = filter.policies().any(|named| named.policy.tell_upstream);
+        let policies_read_head = filter.policies().any(|named| named.policy.reads_head());
+        let reads_head = filter.reads_request_head() || policies_read_head || tells_upstream;
         Ok(Self {
             filter,
             sizes,
@@ -116,6 +113,7 @@ impl Limiter {
             counts,
             reads_head,
             holds_streams,
+            tells_upstream,
             across,
         })
     }
@@ -126,7 +124,20 @@ impl Limiter {
     }
 
     /// The request's head is there; `None` where it isn't wanted, or can't be read.
-    pub fn on_request<H: StatefulHost>(
+    pub fn on_request<'a, H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &'a mut Stream,
+        head: Option<&RequestHead>,
+    ) -> Verdict<'a> {
+        if self.tells_upstream {
+            stream.upstream.strip_told(head);
+        }
+        let verdict = self.request(host, stream, head);
+        stream.upstream.on(verdict)
+    }
+
+    fn request<H: StatefulHost>(
         &mut self,
         host: &mut H,
         stream: &mut Stream,
@@ -141,11 +152,15 @@ impl Limiter {
             Ok(None) => return Verdict::Pass,
             Err(refusal) => return Verdict::Reply(refusal),
         };
+        let Named { policy, .. } = &*named;
+        if let Some(head) = head.filter(|_| policy.reads_method_or_path && policy.mode == Mode::Enforce) {
+            stream.upstream.strip(&OVERRIDES, head);
+        }
         let is_redirected = self.filter.record_name().and_then(|name| host.earlier_record(name)).is_some();
-        let Some(secret) = self.secret(host) else { return self.without_store(host, &named, head) };
-        if named.policy.holds_streams {
+        let Some(secret) = self.secret(host) else { return self.without_store(host, &named) };
+        if policy.holds_streams {
             if !self.hold_lease(host) {
-                return self.without_store(host, &named, head);
+                return self.without_store(host, &named);
             }
             stream.lease = self.leases.own();
         }
@@ -157,16 +172,21 @@ impl Limiter {
         self.counts.note(host, &ruling.seen);
         self.counts.said(host, named.index, &ruling.said);
         stream.taken = std::mem::take(&mut ruling.taken);
-        if let (Some(limit), Some(standing), true) = (ruling.limit, ruling.standing, named.policy.announces()) {
-            stream.told = Some((Rc::clone(&named), limit, standing));
-        }
-        if !ruling.refuses && ruling.reason == decide::ADMITTED && !ruling.asks.is_empty() {
-            return self.ask(host, stream, named, ruling, head);
-        }
         if ruling.refuses {
             return self.refuse(host, stream, &named, &ruling, head);
         }
-        self.settle(host, &named, &ruling, overrides(&named.policy, head))
+        if let (Some(place), Some(standing)) = (ruling.limit, ruling.standing) {
+            if policy.announces() {
+                stream.told = Some((Rc::clone(&named), place, standing));
+            }
+            if let Some(limit) = policy.limits.get(place).filter(|_| policy.tells_upstream()) {
+                stream.upstream.tell(answer::standing(&limit.name, &standing));
+            }
+        }
+        if ruling.reason == decide::ADMITTED && !ruling.asks.is_empty() {
+            return self.ask(host, stream, named, ruling, head);
+        }
+        self.settle(host, &named, &ruling, Verdict::Pass)
     }
 
     /// Refuses the request, and counts and records it.
@@ -306,30 +326,11 @@ impl Limiter {
         host.random(&mut random).is_ok() && self.leases.hold(host, u32::from_le_bytes(random))
     }
 
-    fn without_store(
-        &self,
-        host: &mut impl StatefulHost,
-        named: &Named<RateLimit>,
-        head: Option<&RequestHead>,
-    ) -> Verdict<'static> {
+    fn without_store(&self, host: &mut impl StatefulHost, named: &Named<RateLimit>) -> Verdict<'static> {
         let verdict = match named.policy.on_store_error {
             OnStoreError::Deny => Verdict::Reply(Reply::unavailable(decide::STORE_CLOSED.of(RateLimit::FILTER))),
-            OnStoreError::Allow => overrides(&named.policy, head),
+            OnStoreError::Allow => Verdict::Pass,
         };
         self.filter.settle(host, named, decide::STORE_CLOSED, verdict)
     }
-}
-
-/// Takes the overriding headers away where a limit matches on what they override.
-fn overrides(policy: &RateLimit, head: Option<&RequestHead>) -> Verdict<'static> {
-    let Some(head) = head.filter(|_| policy.reads_method_or_path) else {
-        return Verdict::Pass;
-    };
-    let mut edits: Vec<Edit<'static>> = Vec::new();
-    for name in OVERRIDES {
-        if head.headers.all(name).next().is_some() {
-            edits.push(Edit::Remove(name));
-        }
-    }
-    if edits.is_empty() { Verdict::Pass } else { Verdict::Edit(edits) }
 }

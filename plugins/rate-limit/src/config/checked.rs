@@ -53,6 +53,7 @@ fn policy(raw: &mut RawRateLimit) -> Result<RateLimit, ConfigError> {
     Ok(RateLimit {
         mode: raw.mode,
         announce: raw.announce,
+        tell_upstream: raw.tell_upstream,
         on_store_error: raw.on_store_error,
         refusal,
         holds_streams: limits.iter().any(Limit::holds_streams),

@@ -18,6 +18,9 @@ fields! {
         pub limits: Vec<RawLimit>,
         /// The headers that tell a client where it stands.
         pub announce: Announce = default,
+        /// Tell the upstream where its client stands, in `x-portcullis-rate-limit`. What clients send under that name is then
+        /// taken out of every request of the filter, whatever its policy.
+        pub tell_upstream: bool = default,
         /// What becomes of a request when the store can't be used.
         pub on_store_error: OnStoreError = default,
         /// What a refused client is told. Default: 429 with problem JSON or a line of text.

@@ -15,7 +15,7 @@ use portcullis_kit::{
     verdict::Verdict,
 };
 
-use super::{Limiter, Stream, overrides, request::Request};
+use super::{Limiter, Stream, request::Request};
 use crate::{
     config::{RateLimit, Settings},
     debit::{Debtor, Seen},
@@ -39,8 +39,6 @@ pub struct Waiting {
     named: Rc<Named<RateLimit>>,
     ruling: Ruling,
     head: Option<RequestHead>,
-    /// What becomes of the request if it goes on.
-    verdict: Verdict<'static>,
 }
 
 impl Waiting {
@@ -85,38 +83,47 @@ impl Limiter {
         ruling: Ruling,
         head: Option<&RequestHead>,
     ) -> Verdict<'static> {
-        let verdict = overrides(&named.policy, head);
         // Refused at load.
-        let Some(across) = &self.across else { return verdict };
+        let Some(across) = &self.across else { return Verdict::Pass };
         let message = across.service.message(&named.name, &named.policy, &ruling.asks);
         match host.call(&across.service.call(&message)) {
             Some(call) => {
-                stream.waiting = Some(Box::new(Waiting { call, named, ruling, head: head.cloned(), verdict }));
+                stream.waiting = Some(Box::new(Waiting { call, named, ruling, head: head.cloned() }));
                 Verdict::Hold
             }
-            None => self.failed(host, stream, &named, ruling, head, verdict),
+            None => self.failed(host, stream, &named, ruling, head),
         }
     }
 
     /// The service answered; `None`: it didn't. Anything but `Verdict::Hold` ends the wait.
-    pub fn on_answer<H: StatefulHost>(
+    pub fn on_answer<'a, H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &'a mut Stream,
+        answer: Option<&[u8]>,
+    ) -> Verdict<'a> {
+        let verdict = self.answer(host, stream, answer);
+        stream.upstream.on(verdict)
+    }
+
+    fn answer<H: StatefulHost>(
         &mut self,
         host: &mut H,
         stream: &mut Stream,
         answer: Option<&[u8]>,
     ) -> Verdict<'static> {
         let (Some(waiting), Some(across)) = (stream.waiting.take(), &self.across) else { return Verdict::Hold };
-        let Waiting { named, ruling, head, verdict, .. } = *waiting;
+        let Waiting { named, ruling, head, .. } = *waiting;
         match service::judge(answer, ruling.asks.len()) {
             Judgement::Admits => {
                 host.increment(across.admits);
-                self.settle(host, &named, &ruling, verdict)
+                self.settle(host, &named, &ruling, Verdict::Pass)
             }
             Judgement::Refuses(refused) => {
                 host.increment(across.refuses);
                 self.refused(host, stream, &named, ruling, head.as_ref(), &refused)
             }
-            Judgement::Failed => self.failed(host, stream, &named, ruling, head.as_ref(), verdict),
+            Judgement::Failed => self.failed(host, stream, &named, ruling, head.as_ref()),
         }
     }
 
@@ -168,9 +175,8 @@ impl Limiter {
         named: &Named<RateLimit>,
         ruling: Ruling,
         head: Option<&RequestHead>,
-        verdict: Verdict<'static>,
     ) -> Verdict<'static> {
-        let Some(across) = &self.across else { return verdict };
+        let Some(across) = &self.across else { return Verdict::Pass };
         host.increment(across.fails);
         let asks = |taken: &Taken| ruling.asks.iter().any(|asked| asked.limit == taken.limit);
         match across.service.on_error {
@@ -182,6 +188,6 @@ impl Limiter {
                 return self.refuse(host, stream, named, &ruling, head);
             }
         }
-        self.settle(host, named, &Ruling { reason: SERVICE_FAILED, ..ruling }, verdict)
+        self.settle(host, named, &Ruling { reason: SERVICE_FAILED, ..ruling }, Verdict::Pass)
     }
 }
