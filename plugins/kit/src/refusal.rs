@@ -117,22 +117,26 @@ impl Refusal {
         let status = self.status.unwrap_or(problem.status);
         let mut reply = Reply { headers, ..Reply::empty(status, details) };
         reply.headers.extend(self.headers.iter().cloned());
-        let asks =
-            |name: &[u8], answers: fn(&[u8]) -> bool| head.is_some_and(|head| head.headers.all(name).any(answers));
-        if asks(b"content-type", |kind| kind.starts_with(b"application/grpc")) {
+        if asks(head, b"content-type", |kind| kind.starts_with(b"application/grpc")) {
             reply.grpc_status = Some(problem.grpc_status);
             reply.body = problem.title.as_bytes().to_vec();
             return reply;
         }
         let (body, content_type) = match &self.body {
             Some(body) => (body.clone(), self.content_type.clone().unwrap_or_else(|| b"text/plain".to_vec())),
-            None if asks(b"accept", accepts_json) => (problem.json(status), b"application/problem+json".to_vec()),
-            None => ([problem.title.as_bytes(), b"\n"].concat(), b"text/plain".to_vec()),
+            None if asks(head, b"accept", accepts_json) => (problem.json(status), b"application/problem+json".to_vec()),
+            None => ([problem.title, "\n"].concat().into_bytes(), b"text/plain".to_vec()),
         };
         reply.headers.push((b"content-type".to_vec(), content_type));
         reply.body = body;
         reply
     }
+}
+
+/// Whether a line of the header asks for it.
+#[inline(never)]
+fn asks(head: Option<&RequestHead>, name: &[u8], asks: fn(&[u8]) -> bool) -> bool {
+    head.is_some_and(|head| head.headers.all(name).any(asks))
 }
 
 /// Whether a line of `Accept` names JSON of any kind (RFC 9110 §12.5.1), not by `*/*` alone.
@@ -151,7 +155,10 @@ impl Problem<'_> {
     fn json(&self, status: u16) -> Vec<u8> {
         let kind = if self.kind.is_empty() { "about:blank" } else { self.kind };
         let comma = if self.members.is_empty() { "" } else { "," };
-        format!(r#"{{"type":"{kind}","title":"{}","status":{status}{comma}{}}}"#, self.title, self.members).into_bytes()
+        let status = u64::from(status).to_string();
+        let parts =
+            [r#"{"type":""#, kind, r#"","title":""#, self.title, r#"","status":"#, &status, comma, self.members, "}"];
+        parts.concat().into_bytes()
     }
 }
 

@@ -102,7 +102,7 @@ impl Leases {
             return true;
         }
         let id = random.max(1);
-        let held = self.change(store, |table| {
+        let held = self.change(store, &|table| {
             let fits = table.0.len() < MOST && table.0.iter().all(|(other, _)| *other != id);
             if fits {
                 table.0.push((id, 0));
@@ -156,7 +156,7 @@ impl Leases {
             .map(|watched| (watched.id, watched.beat))
             .collect();
         let own = self.own;
-        let is_held = self.change(store, |table| {
+        let is_held = self.change(store, &|table| {
             table.0.retain(|entry| !gone.contains(entry));
             let beat = table.0.iter_mut().find(|(id, _)| *id == own).map(|(_, beat)| *beat = beat.wrapping_add(1));
             own == 0 || beat.is_some()
@@ -174,7 +174,7 @@ impl Leases {
     }
 
     /// Changes the table; `false` where `change` says so, or the store can't be written.
-    fn change(&self, store: &mut impl Store, change: impl Fn(&mut Table) -> bool) -> bool {
+    fn change(&self, store: &mut impl Store, change: &dyn Fn(&mut Table) -> bool) -> bool {
         for _ in 0..RACES {
             let (before, over) = read(store);
             let mut table = before.clone();

@@ -179,7 +179,9 @@ impl LineName {
 
 /// The name of a value that stands by itself.
 pub fn name_of(what: &str) -> Vec<u8> {
-    [PREFIX, what.as_bytes()].concat()
+    let mut name = PREFIX.to_vec();
+    name.extend(what.as_bytes());
+    name
 }
 
 /// FNV-1a: tells a value that was written whole from one that wasn't.
@@ -198,8 +200,12 @@ impl Secret {
     }
 
     pub fn to_bytes(self) -> Vec<u8> {
-        let body = [self.hash.as_slice(), &self.check.to_le_bytes()].concat();
-        [Self::MAGIC, &body, &sum(&body).to_le_bytes()].concat()
+        let mut bytes = Self::MAGIC.to_vec();
+        bytes.extend(self.hash);
+        bytes.extend(self.check.to_le_bytes());
+        let sum = sum(bytes.get(Self::MAGIC.len()..).unwrap_or_default());
+        bytes.extend(sum.to_le_bytes());
+        bytes
     }
 
     /// `None` for what no filter of ours wrote.

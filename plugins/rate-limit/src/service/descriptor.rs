@@ -6,11 +6,9 @@
 //! 2. The same key gives the same text on every gateway, and no two keys the same, but for an empty value and a missing
 //!    one: both are `-`, since the protocol has no empty values.
 
-use std::net::{Ipv4Addr, Ipv6Addr};
-
 use portcullis_kit::config::ConfigError;
 
-use crate::{config::Counted, key::Part};
+use crate::{address::v6_text, config::Counted, key::Part};
 
 /// One limit with the key of one request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +70,12 @@ fn name(part: &Part) -> String {
         Part::RouteName => ("route_name", ""),
         Part::VirtualHostName => ("virtual_host_name", ""),
         Part::DynamicMetadata { namespace, path } => {
-            return ["metadata.", namespace, ".", &path.join(".")].concat();
+            let mut name = ["metadata.", namespace].concat();
+            for step in path {
+                name.push('.');
+                name.push_str(step);
+            }
+            return name;
         }
     };
     [kind, name].concat()
@@ -91,10 +94,11 @@ fn address(bytes: &[u8], v4: u8, v6: u8) -> String {
     let with = |address: String, bits: u8, all: u8| {
         if bits < all { [&address, "/", &u64::from(bits).to_string()].concat() } else { address }
     };
-    if let Ok(bytes) = <[u8; 4]>::try_from(bytes) {
-        return with(Ipv4Addr::from(bytes).to_string(), v4, 32);
+    if let Ok([a, b, c, d]) = <[u8; 4]>::try_from(bytes) {
+        let [a, b, c, d] = [a, b, c, d].map(|byte| u64::from(byte).to_string());
+        return with([&a, ".", &b, ".", &c, ".", &d].concat(), v4, 32);
     }
-    <[u8; 16]>::try_from(bytes).map_or_else(|_| String::new(), |bytes| with(Ipv6Addr::from(bytes).to_string(), v6, 128))
+    <[u8; 16]>::try_from(bytes).map_or_else(|_| String::new(), |bytes| with(v6_text(&bytes), v6, 128))
 }
 
 /// Text of any bytes: what isn't visible ASCII, `%` and the separator stand as `%41`.
