@@ -146,7 +146,8 @@ async fn serve_http1(stream: TcpStream, desk: &Desk) -> Result<()> {
     while let Some((start, headers)) = reader.head().await? {
         let start = start.strip_suffix(" HTTP/1.1").unwrap_or(&start).to_owned();
         let method = start.split(' ').next().unwrap_or_default().to_owned();
-        let framing = http1::Framing::of_request(&headers);
+        // What is no HTTP reaches nobody: the connection ends.
+        let Some(framing) = http1::Framing::of_request(&headers) else { return Ok(()) };
         let place = desk.begin(Message { start, headers, ..Message::default() });
         let end = reader.body(framing, |part| desk.record(place, |message| message.push(part))).await;
         desk.end(place, end.is_ok());

@@ -86,7 +86,7 @@ pub fn value_is_valid(value: &[u8]) -> bool {
 }
 
 /// The status that the client reads; `None` where there is none to send.
-pub fn status(headers: &Headers) -> Option<u16> {
+pub fn status(headers: &Headers) -> Option<u64> {
     let status = std::str::from_utf8(headers.get(b":status")?).ok()?.trim_ascii();
     status.parse().ok()
 }

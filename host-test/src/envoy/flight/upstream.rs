@@ -102,12 +102,19 @@ async fn serve_http1(mut stream: TcpStream, ends: Ends, events: Events) -> Resul
             if let Some(end) = registry.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&port) {
                 end.head_request = head_request;
             }
-            let framing = http1::Framing::of_request(&headers);
-            hearing.begin(start, headers);
-            let ended = reader.body(framing, |part| hearing.push(part)).await;
-            hearing.end(ended.is_ok());
-            // Nothing follows but the end of the connection.
-            let _ = reader.head().await;
+            let mut whole = false;
+            if let Some(framing) = http1::Framing::of_request(&headers) {
+                hearing.begin(start, headers);
+                whole = reader.body(framing, |part| hearing.push(part)).await.is_ok();
+                hearing.end(whole);
+            }
+            if whole {
+                // Nothing follows but the end of the connection.
+                let _ = reader.head().await;
+            } else if let Some(end) = registry.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&port) {
+                // Behind what is no HTTP the connection ends.
+                end.falls_silent();
+            }
         }
         hearing.event();
     };

@@ -32,7 +32,7 @@ impl Proxy {
             if misled == Misled::Refuses {
                 self.run(name, |run| {
                     run.stream.connected = true;
-                    run.upstream_babbles()
+                    run.upstream_refuses()
                 });
             }
             return false;
@@ -155,9 +155,9 @@ impl Retries {
     /// Whether an answer is one to try again for.
     fn tries_again(&self, response: &Response, head_request: bool) -> bool {
         let status = match &response.raw {
-            None => Some(u32::from(response.status)),
+            None => Some(u64::from(response.status)),
             Some(raw) => match codec::response(raw, head_request) {
-                Ok(codec::Response::Message(message)) => crate::world::head::status(&message.head).map(u32::from),
+                Ok(codec::Response::Message(message)) => crate::world::head::status(&message.head),
                 _ => None,
             },
         };
@@ -166,7 +166,7 @@ impl Retries {
             (RetryOn::ServerError, Some(status)) => status >= 500,
             (RetryOn::GatewayError, Some(status)) => (502..=504).contains(&status),
             (RetryOn::Retriable4xx, Some(status)) => status == 409,
-            (RetryOn::RetriableStatusCodes, Some(status)) => self.codes.iter().any(|code| u32::from(*code) == status),
+            (RetryOn::RetriableStatusCodes, Some(status)) => self.codes.iter().any(|code| u64::from(*code) == status),
             _ => false,
         })
     }

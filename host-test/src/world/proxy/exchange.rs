@@ -94,6 +94,7 @@ impl Proxy {
         let pace = Pace::of(&head, raw.raw.is_some(), http2);
         self.run(name, |run| {
             run.enter(&chain);
+            run.stream.dispatching = true;
             run.head(Side::Request, head, schedule.head_only)
         });
         self.pieces(name, Side::Request, schedule.pieces, pace);
@@ -172,7 +173,7 @@ impl Proxy {
         let head = wire::response(response, http2, head_request);
         let pace = Pace::of(&head, false, http2);
         self.run(name, |run| {
-            run.stream.details = Some("via_upstream".into());
+            (run.stream.details, run.stream.answered) = (Some("via_upstream".into()), true);
             run.head(Side::Response, head, schedule.head_only)
         });
         self.pieces(name, Side::Response, schedule.pieces, pace);
@@ -181,7 +182,7 @@ impl Proxy {
 
     fn respond_raw(&mut self, name: &str, message: codec::Message) {
         self.run(name, |run| {
-            run.stream.details = Some("via_upstream".into());
+            (run.stream.details, run.stream.answered) = (Some("via_upstream".into()), true);
             run.head(Side::Response, message.head, message.head_only)
         });
         self.pieces(name, Side::Response, message.pieces, Pace::AtOnce);
@@ -205,7 +206,10 @@ impl Proxy {
                 self.events_of_now();
             }
             self.connects(name);
-            self.run(name, |run| run.body(side, piece, end));
+            self.run(name, |run| {
+                run.stream.dispatching = side == Side::Request;
+                run.body(side, piece, end)
+            });
         }
     }
 
@@ -219,7 +223,10 @@ impl Proxy {
             self.events_of_now();
         }
         self.connects(name);
-        self.run(name, |run| run.trailers(side, trailers));
+        self.run(name, |run| {
+            run.stream.dispatching = side == Side::Request;
+            run.trailers(side, trailers)
+        });
     }
 
     fn reset(&mut self, name: &str, peer: Peer) {
@@ -234,19 +241,23 @@ impl Proxy {
     pub(super) fn run(&mut self, name: &str, act: impl FnOnce(&mut Run<'_>) -> Result<(), Halt>) {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
         self.world.borrow_mut().enter(open.thread);
-        let mut run = Run { world: &self.world, stream: &mut open.stream };
+        let mut unreached = self.unreached();
+        unreached.retain(|other| other != name);
+        let Some(mut run) = self.running(name) else { return };
         let acted = act(&mut run);
         run.settle(acted);
+        run.stream.dispatched();
         self.acts();
+        self.forget_unreached(unreached);
         self.refused(name);
     }
 
     /// Over HTTP/2 whoever takes a message for broken resets the stream, of which Envoy hears before the next
     /// piece where each waits for the one before.
     fn refused(&mut self, name: &str) {
-        let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) else { return };
+        let Some(open) = self.open.get_mut(name).filter(|open| !open.in_one_go) else { return };
         if open.stream.is_left(Side::Request) {
-            self.run(name, |run| run.upstream_babbles());
+            self.run(name, |run| run.upstream_refuses());
         } else if open.stream.is_left(Side::Response) {
             self.run(name, |run| run.client_leaves());
         }

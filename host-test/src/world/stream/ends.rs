@@ -3,7 +3,12 @@
 use super::{Halt, Run};
 use crate::{
     outcome::Message,
-    world::{Headers, Side, head, reply::Reply, wire},
+    world::{
+        Headers, Side, head,
+        heard::{self, Lines},
+        reply::Reply,
+        wire::{self, Length},
+    },
 };
 
 impl Run<'_> {
@@ -13,13 +18,12 @@ impl Run<'_> {
             Side::Request => self.behind()?,
             Side::Response => self.towards_client()?,
         }
+        if self.is_refused_at_once(side) || end && self.is_refused(side, 0, true) {
+            let direction = self.stream.direction(side);
+            (direction.refused, direction.unheard) = (true, true);
+        }
         if end {
-            // A message that is broken from the start isn't heard at all.
-            let unheard = self.is_refused(side, 0, true);
             self.complete(side);
-            if unheard && let Some(message) = self.receiver(side) {
-                message.complete = true;
-            }
         }
         Ok(())
     }
@@ -42,6 +46,13 @@ impl Run<'_> {
 
     pub(super) fn trailers_through(&mut self, side: Side) -> Result<(), Halt> {
         let trailers = self.stream.direction(side).trailers.as_ref().map(wire::trailers).unwrap_or_default();
+        let trailers = match self.read_trailers(side, trailers) {
+            Some(trailers) => trailers,
+            None => {
+                self.stream.direction(side).refused = true;
+                Vec::new()
+            }
+        };
         if !self.is_refused(side, 0, true)
             && let Some(message) = self.receiver(side)
         {
@@ -49,6 +60,34 @@ impl Run<'_> {
         }
         self.complete(side);
         Ok(())
+    }
+
+    /// Whether the receiver makes nothing of the head that it has just got.
+    fn is_refused_at_once(&mut self, side: Side) -> bool {
+        let http2 = self.stream.http2;
+        if !http2 && side == Side::Response {
+            // A client of HTTP/1 makes up its mind behind the end (`heard`).
+            return false;
+        }
+        let bodiless = side == Side::Response && self.stream.head_request;
+        let Some(message) = self.receiver(side) else { return false };
+        let wrong = !bodiless && wire::length(&message.headers, http2) == Length::Wrong;
+        let refused = wrong || side == Side::Response && !heard::is_head_of_http2(message);
+        self.stream.direction(side).hung_up |= refused && !http2;
+        refused
+    }
+
+    /// Trailers as the receiver reads them; `None` where it can't.
+    fn read_trailers(&mut self, side: Side, lines: Lines) -> Option<Lines> {
+        if !self.stream.http2 {
+            // Those of a response it reads behind its end, with the rest.
+            let read = if side == Side::Request { heard::split(&lines) } else { Some((lines, None)) };
+            self.stream.direction(side).hung_up |= read.is_none();
+            return read.map(|(lines, _)| lines);
+        }
+        let read = heard::trailers_of_http2(lines);
+        self.stream.direction(side).hung_up |= read == Err(heard::Unread::Illegible);
+        read.ok()
     }
 
     /// Whether the receiver takes the message for broken, from here on: over HTTP/2 the length that is announced
@@ -69,10 +108,11 @@ impl Run<'_> {
 
     /// A length that was right when the message came, and no longer is.
     fn look_at_length(&mut self, side: Side) {
+        let http2 = self.stream.http2;
         let direction = self.stream.direction(side);
         let was_right = direction.announced.is_none_or(|announced| !direction.ended || announced == direction.came);
         let went = direction.went;
-        let announced = self.receiver(side).and_then(|message| wire::announced(&message.headers));
+        let announced = self.receiver(side).and_then(|message| wire::announced(&message.headers, http2));
         if let Some(announced) = announced.filter(|announced| was_right && *announced != went) {
             let message = if side == Side::Request { "request" } else { "response" };
             let told = format!(
@@ -109,7 +149,8 @@ impl Run<'_> {
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        self.stream.request.refused = false;
+        let request = &mut self.stream.request;
+        (request.refused, request.unheard, request.hung_up) = (false, false, false);
         let earlier = self.stream.upstream.replace(wire::head(&headers));
         self.stream.upstream_before.extend(earlier);
         Ok(())
@@ -121,7 +162,12 @@ impl Run<'_> {
         let status = head::status(&headers);
         if let Some(status) = status {
             wire::sanitise_response(&mut headers, self.stream.http2);
-            self.stream.client = Some(Message { start: status.to_string(), ..wire::head(&headers) });
+            // Over HTTP/2 it goes as it is written.
+            let head = wire::head(&headers);
+            let start = if self.stream.http2 { head.start.clone() } else { status.to_string() };
+            self.stream.client = Some(Message { start, ..head });
+            self.stream.unsent = self.stream.http2 && self.stream.dispatching;
+            self.stream.code = Some(status);
             self.date(&mut headers);
         }
         self.stream.response.headers = Some(headers);
