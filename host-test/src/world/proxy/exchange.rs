@@ -43,12 +43,15 @@ impl Proxy {
         self.reload(thread);
         self.connections += 1;
         let raw = step.request();
-        let read = codec::request(raw).unwrap_or(codec::Request::Refused(None));
+        let is_http2 = self.world.borrow().given.protocol == Protocol::Http2;
+        let read = codec::request(raw, is_http2).unwrap_or(codec::Request::Refused(None));
         if matches!(read, codec::Request::Refused(None)) {
             return;
         }
         let request = match &read {
-            codec::Request::Message(request) | codec::Request::Broken(request, _) => request,
+            codec::Request::Message(request)
+            | codec::Request::Broken(request, _)
+            | codec::Request::Rejected(request, _) => request,
             codec::Request::Turned(..) | codec::Request::Refused(_) => raw,
         };
         let (http2, began, behind) = {
@@ -91,6 +94,14 @@ impl Proxy {
         }
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
+        if let codec::Request::Rejected(_, refusal) = &read {
+            self.run(name, |run| {
+                run.enter(&chain);
+                run.reject(head, refusal.clone());
+                Ok(())
+            });
+            return;
+        }
         let pace = Pace::of(&head, raw.raw.is_some(), http2);
         self.run(name, |run| {
             run.enter(&chain);
@@ -158,7 +169,9 @@ impl Proxy {
         self.world.borrow_mut().connected = idles;
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let head_request = self.open.get(name).is_some_and(|open| open.stream.asks_for_head());
-        let bodiless = head_request || matches!(response.status, 204 | 304);
+        let changed = |open: &Open| open.stream.is_changed(u64::from(response.status));
+        let changed = response.raw.is_none() && self.open.get(name).is_some_and(changed);
+        let bodiless = head_request || matches!(response.status, 204 | 304) || changed;
         if let Some(raw) = &response.raw {
             return match codec::response(raw, head_request) {
                 Ok(codec::Response::Message(message)) => self.respond_raw(name, message),
@@ -170,7 +183,11 @@ impl Proxy {
         let no_trailers = HeaderLines::default();
         let trailers = if bodiless { &no_trailers } else { &response.trailers };
         let schedule = Schedule::of(body, !trailers.0.is_empty(), http2, response.more && !bodiless, cut);
-        let head = wire::response(response, http2, head_request);
+        let mut head = wire::response(response, http2, head_request);
+        if changed {
+            head.remove(b"content-length");
+            head.remove(b"content-type");
+        }
         let pace = Pace::of(&head, false, http2);
         self.run(name, |run| {
             (run.stream.details, run.stream.answered) = (Some("via_upstream".into()), true);

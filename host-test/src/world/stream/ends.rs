@@ -70,6 +70,12 @@ impl Run<'_> {
             return false;
         }
         let bodiless = side == Side::Response && self.stream.head_request;
+        let headers = self.stream.request.headers.as_ref();
+        let reset = headers.filter(|_| http2 && side == Side::Request).and_then(head::reset_over_http2);
+        if reset.is_some() {
+            self.stream.request.reset = reset;
+            return true;
+        }
         let Some(message) = self.receiver(side) else { return false };
         let wrong = !bodiless && wire::length(&message.headers, http2) == Length::Wrong;
         let refused = wrong || side == Side::Response && !heard::is_head_of_http2(message);
@@ -143,15 +149,28 @@ impl Run<'_> {
             return Err(Halt::Replied(reply.clone()));
         }
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        if let Some(refusal) = head::refusal(&headers, self.stream.http2) {
+        if let Some(refusal) = head::refusal(&headers) {
             return Err(Halt::Replied(refusal));
         }
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
         let request = &mut self.stream.request;
-        (request.refused, request.unheard, request.hung_up) = (false, false, false);
-        let earlier = self.stream.upstream.replace(wire::head(&headers));
+        (request.refused, request.unheard, request.hung_up, request.reset) = (false, false, false, None);
+        let mut message = wire::head(&headers);
+        if self.stream.http2 {
+            // Its peer takes no fragment for a part of the path.
+            if let Some(fragment) = message.start.find('#') {
+                message.start.truncate(fragment);
+                if message.start.ends_with(' ') {
+                    message.start.push('/');
+                }
+            }
+        } else {
+            // Its peer reads them so.
+            message.headers.iter_mut().for_each(|(_, value)| *value = wire::without_blanks(value).to_vec());
+        }
+        let earlier = self.stream.upstream.replace(message);
         self.stream.upstream_before.extend(earlier);
         Ok(())
     }

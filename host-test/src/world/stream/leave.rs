@@ -37,6 +37,9 @@ impl Run<'_> {
     /// The upstream takes the request for broken: over HTTP/2 it resets the stream, or closes the connection where
     /// nothing of it can be read.
     pub fn upstream_refuses(&mut self) -> Result<(), Halt> {
+        if let Some(reset) = self.stream.request.reset.take().filter(|_| self.stream.response.headers.is_none()) {
+            return Err(Halt::Replied(reset));
+        }
         if !self.stream.is_hung_up() {
             return self.upstream_babbles();
         }

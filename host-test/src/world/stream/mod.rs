@@ -28,7 +28,7 @@ pub use self::{
     filter::{Filter, Refused, Trap},
     run::Run,
 };
-use super::{Clock, Exchange, Headers, Side, filter_state::Declared, proxy::Root, reply::Reply};
+use super::{Clock, Exchange, Headers, Side, filter_state::Declared, head, proxy::Root, reply::Reply};
 use crate::outcome::Message;
 
 /// Why a message goes no further for now, against what the filters' answers say.
@@ -101,6 +101,8 @@ struct Direction {
     refused: bool,
     /// It did so with the head, of which it says nothing.
     unheard: bool,
+    /// What Envoy answers for that, if not that the upstream babbles.
+    reset: Option<Reply>,
     /// It took what came for no HTTP at all, and closed the connection.
     hung_up: bool,
     /// That receiver has reset the stream.
@@ -257,6 +259,11 @@ impl Stream {
 
     pub fn is_http2(&self) -> bool {
         self.http2
+    }
+
+    /// Whether an answer of the upstream ends with its head, because it answers an upgrade.
+    pub fn is_changed(&self, status: u64) -> bool {
+        !self.http2 && self.request.headers.as_ref().is_some_and(|request| head::is_changed(request, status))
     }
 
     pub fn request_headers(&self) -> Option<&Headers> {

@@ -73,6 +73,14 @@ impl Run<'_> {
         self.direct(reply);
     }
 
+    /// The same where the head is known as filters would see it, and its route.
+    pub fn reject(&mut self, head: Headers, reply: Reply) {
+        self.stream.request.headers = Some(head);
+        self.choose_route();
+        let known = self.stream.request.headers.take();
+        self.refuse(known, reply);
+    }
+
     /// A reply that goes to the client past all filters.
     fn direct(&mut self, reply: Reply) {
         self.stream.details = Some(reply.details());
