@@ -58,6 +58,14 @@ pub fn is_upgrade(headers: &Headers) -> bool {
     headers.get(b"upgrade").is_some() && names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
 }
 
+/// Whether the receiver of a request over HTTP/1 waits for what never comes: the body of an upgrade that is announced, or
+/// chunks, where a filter's own `transfer-encoding` makes none of a body with a length, or of no body.
+pub fn is_misframed(headers: &Headers, bodiless: bool) -> bool {
+    let encoding = headers.get(b"transfer-encoding").unwrap_or_default().to_ascii_lowercase();
+    let announced = headers.get(b"content-length").is_some();
+    is_upgrade(headers) && !bodiless && announced || encoding.ends_with(b"chunked") && (bodiless || announced)
+}
+
 /// Whether Envoy takes an answer to such a request for the change, so that no body belongs to it.
 pub fn is_changed(request: &Headers, status: u64) -> bool {
     is_upgrade(request)

@@ -189,8 +189,9 @@ impl Proxy {
             head.remove(b"content-type");
         }
         let pace = Pace::of(&head, false, http2);
+        let details = if changed { "websocket_handshake_unsuccessful" } else { "via_upstream" };
         self.run(name, |run| {
-            (run.stream.details, run.stream.answered) = (Some("via_upstream".into()), true);
+            (run.stream.details, run.stream.answered) = (Some(details.into()), true);
             run.head(Side::Response, head, schedule.head_only)
         });
         self.pieces(name, Side::Response, schedule.pieces, pace);

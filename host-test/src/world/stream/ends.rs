@@ -11,11 +11,21 @@ use crate::{
     },
 };
 
+const CONNECTS: &str = "a filter made the request an extended CONNECT, behind which Envoy and its upstream speak something else; this \
+                        host doesn't play that: run the scenario in Envoy";
+
 impl Run<'_> {
     /// A head that passed all filters.
     pub(super) fn head_through(&mut self, side: Side, end: bool) -> Result<(), Halt> {
         match side {
-            Side::Request => self.behind()?,
+            Side::Request => {
+                self.behind()?;
+                let headers = self.stream.request.headers.as_ref();
+                let of = |is: &dyn Fn(&Headers) -> bool| !self.stream.http2 && headers.is_some_and(is);
+                let (misframed, unframed) =
+                    (of(&|headers| head::is_misframed(headers, end)), of(&|headers| head::is_upgrade(headers)));
+                (self.stream.request.misframed, self.stream.request.unframed) = (misframed, unframed);
+            }
             Side::Response => self.towards_client()?,
         }
         if self.is_refused_at_once(side) || end && self.is_refused(side, 0, true) {
@@ -33,7 +43,10 @@ impl Run<'_> {
             self.stream.sent += data.len() as u64;
         }
         self.stream.direction(side).went += data.len();
+        let direction = self.stream.direction(side);
+        let misframed = direction.misframed || direction.unframed;
         if !self.is_refused(side, data.len(), end)
+            && !misframed
             && let Some(message) = self.receiver(side).filter(|message| !message.complete)
         {
             message.body.extend(data);
@@ -152,6 +165,9 @@ impl Run<'_> {
         if let Some(refusal) = head::refusal(&headers) {
             return Err(Halt::Replied(refusal));
         }
+        if headers.get(b":method") == Some(b"CONNECT") {
+            self.world.borrow_mut().fatal.push(CONNECTS.into());
+        }
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
@@ -203,7 +219,8 @@ impl Run<'_> {
     }
 
     fn complete(&mut self, side: Side) {
-        let refused = self.stream.direction(side).refused;
+        let direction = self.stream.direction(side);
+        let refused = direction.refused || direction.misframed;
         self.look_at_length(side);
         if let Some(message) = self.receiver(side) {
             message.complete = !refused;

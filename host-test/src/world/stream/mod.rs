@@ -101,6 +101,10 @@ struct Direction {
     refused: bool,
     /// It did so with the head, of which it says nothing.
     unheard: bool,
+    /// Its head tells another framing than that of what follows, so that its receiver waits for ever.
+    misframed: bool,
+    /// It has no framing, so that its receiver reads no body.
+    unframed: bool,
     /// What Envoy answers for that, if not that the upstream babbles.
     reset: Option<Reply>,
     /// It took what came for no HTTP at all, and closed the connection.
