@@ -149,10 +149,13 @@ impl World {
         let reachable = !matches!(trouble, Some(Trouble::NoHost | Trouble::Refused));
         let malformed = || (http2 && asked.is_short(&head)).then(|| head::reset_in(502, "protocol error", 1));
         let connect = head.get(b":method") == Some(b"CONNECT");
-        let closed = || {
-            (!http2 && connect && asked.body.is_empty()).then(|| head::reset_in(503, "connection termination", 1))
-        };
-        let refused = head::refusal(&head).or_else(|| head::reset_over_http2(&head).filter(|_| http2)).or_else(malformed).or_else(closed).filter(|_| reachable);
+        let closed =
+            || (!http2 && connect && asked.body.is_empty()).then(|| head::reset_in(503, "connection termination", 1));
+        let refused = head::refusal(&head)
+            .or_else(|| head::reset_over_http2(&head).filter(|_| http2))
+            .or_else(malformed)
+            .or_else(closed)
+            .filter(|_| reachable);
         let refused = refused.map(|reply| match reply.status {
             502 if !versions::tells_protocol_errors(self.envoy) => head::reset_in(503, "remote reset", 1),
             _ => reply,

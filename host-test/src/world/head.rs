@@ -42,7 +42,8 @@ pub fn refusal(headers: &Headers) -> Option<Reply> {
 /// what came with the head.
 pub fn reset_over_http2(headers: &Headers) -> Option<Reply> {
     let mut lines = headers.lines().iter();
-    let foreign = lines.any(|(name, _)| name.is_empty() || name.starts_with(b":") && !PSEUDO.contains(&name.as_slice()));
+    let foreign =
+        lines.any(|(name, _)| name.is_empty() || name.starts_with(b":") && !PSEUDO.contains(&name.as_slice()));
     let method = headers.get(b":method").unwrap_or_default();
     let sound = !method.is_empty() && !method.starts_with(b":") && name_is_valid(method);
     let of_text = |name: &[u8]| headers.get(name).is_none_or(<[u8]>::is_ascii);
@@ -90,8 +91,9 @@ fn is_refused_by_peer(headers: &Headers) -> bool {
 /// RFC 3986 §3.2, a name or an address in brackets with what may stand around it.
 fn is_authority(host: &[u8]) -> bool {
     let address = host.first() == Some(&b'[') && host.contains(&b']');
-    let allowed =
-        |byte: &u8| byte.is_ascii_alphanumeric() || b"!$&'()*+,-.:;=@_~".contains(byte) || address && b"[]".contains(byte);
+    let allowed = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || b"!$&'()*+,-.:;=@_~".contains(byte) || address && b"[]".contains(byte)
+    };
     !host.is_empty() && host.iter().all(allowed)
 }
 

@@ -31,7 +31,8 @@ pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> 
         let chunked = lines.iter().any(|(name, _)| name == "transfer-encoding");
         let untold = chunked || lengths(&lines) > lengths(&sent.headers) && lengths(&sent.headers) == 0;
         // Behind it come lines of Envoy's own, such as the date.
-        let short = rest.as_ref().is_some_and(|rest| wire::announced(&lines, false).is_none_or(|length| length > rest.len()));
+        let short =
+            rest.as_ref().is_some_and(|rest| wire::announced(&lines, false).is_none_or(|length| length > rest.len()));
         if untold || short {
             return Err(
                 "a filter wrote a line feed into a response's headers, and with it how the body ends or where \

@@ -161,13 +161,6 @@ impl End {
         Ok(())
     }
 
-    /// Says nothing more over HTTP/1, so that its half of the connection ends.
-    pub fn falls_silent(&mut self) {
-        if let Voice::Http1 { wire, .. } = &mut self.voice {
-            *wire = unbounded_channel().0;
-        }
-    }
-
     /// Leaves: over HTTP/1 the connection ends, over HTTP/2 the stream.
     pub async fn reset(&mut self) {
         match &mut self.voice {

@@ -91,6 +91,7 @@ async fn serve_http1(mut stream: TcpStream, ends: Ends, events: Events) -> Resul
     let port = client_port(&mut stream).await?;
     let (reader, writer) = stream.into_split();
     let (wire, writing) = end::writer(writer);
+    let speaking = writing.abort_handle();
     let heard = Heard::new(&events);
     let hearing = heard.clone();
     let registry = Arc::clone(&ends);
@@ -111,9 +112,9 @@ async fn serve_http1(mut stream: TcpStream, ends: Ends, events: Events) -> Resul
             if whole {
                 // Nothing follows but the end of the connection.
                 let _ = reader.head().await;
-            } else if let Some(end) = registry.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&port) {
+            } else {
                 // Behind what is no HTTP the connection ends.
-                end.falls_silent();
+                speaking.abort();
             }
         }
         hearing.event();

@@ -62,9 +62,8 @@ pub fn request(request: &scenario::Request, http2: bool) -> Result<Request, Unkn
         Some(raw) => http1::request(&raw.bytes())?,
     };
     Ok(match read {
-        Request::Message(request) if !http2 => {
-            connection::sanitised(*request).map_or_else(|refused| refused, |request| Request::Message(Box::new(request)))
-        }
+        Request::Message(request) if !http2 => connection::sanitised(*request)
+            .map_or_else(|refused| refused, |request| Request::Message(Box::new(request))),
         read => read,
     })
 }
@@ -78,7 +77,9 @@ pub fn response(raw: &scenario::Raw, bodiless: bool) -> Result<Response, Unknown
 pub fn knows(scenario: &Scenario) -> Result<(), String> {
     for (index, step) in scenario.steps.iter().enumerate() {
         let mut answers = step.responses.iter().chain(&step.response).filter_map(|answer| answer.raw.as_ref());
-        let unknown = request(step.request(), scenario.given.protocol == scenario::Protocol::Http2).err().or(answers.find_map(|raw| response(raw, false).err()));
+        let unknown = request(step.request(), scenario.given.protocol == scenario::Protocol::Http2)
+            .err()
+            .or(answers.find_map(|raw| response(raw, false).err()));
         if let Some(unknown) = unknown {
             let step = index + 1;
             return Err(format!(

@@ -28,7 +28,9 @@ impl Proxy {
         // On a stream that stays open it answers whatever it waits for.
         if let Some(misled) = open.misled().filter(|_| name.is_empty()) {
             // The connection itself ends over HTTP/1 only.
-            self.world.borrow_mut().connected = misled == Misled::Refuses;
+            let mut world = self.world.borrow_mut();
+            world.connected = misled == Misled::Refuses && !world.pieces_wait;
+            drop(world);
             if misled == Misled::Refuses {
                 self.run(name, |run| {
                     run.stream.connected = true;

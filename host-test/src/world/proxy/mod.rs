@@ -272,7 +272,8 @@ impl Proxy {
             let next = self.world.borrow_mut().acts.pop_front();
             let Some(Acted { vm, context, act }) = next else { break };
             let of_it = |(_, open): &(&String, &Open)| open.stream.seat_of(vm, context).is_some();
-            let Some((name, thread)) = self.open.iter().find(of_it).map(|(name, open)| (name.clone(), open.thread)) else {
+            let Some((name, thread)) = self.open.iter().find(of_it).map(|(name, open)| (name.clone(), open.thread))
+            else {
                 continue;
             };
             self.world.borrow_mut().enter(thread);

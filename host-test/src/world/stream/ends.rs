@@ -84,10 +84,12 @@ impl Run<'_> {
         }
         let bodiless = side == Side::Response && self.stream.head_request;
         let headers = self.stream.request.headers.as_ref();
-        let reset = headers.filter(|_| http2 && side == Side::Request).and_then(head::reset_over_http2);
-        if reset.is_some() {
-            self.stream.request.reset = reset;
-            return true;
+        if side == Side::Request {
+            let reset = headers.filter(|_| http2).and_then(head::reset_over_http2);
+            self.stream.request.reset = self.stream.request.reset.take().or(reset);
+            if self.stream.request.reset.is_some() {
+                return true;
+            }
         }
         let Some(message) = self.receiver(side) else { return false };
         let wrong = !bodiless && wire::length(&message.headers, http2) == Length::Wrong;
@@ -162,17 +164,21 @@ impl Run<'_> {
             return Err(Halt::Replied(reply.clone()));
         }
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        if let Some(refusal) = head::refusal(&headers) {
-            return Err(Halt::Replied(refusal));
+        let refusal = head::refusal(&headers);
+        // Once there is a connection, what can't be written is found out.
+        let at_once =
+            refusal.as_ref().is_some_and(|refusal| !head::is_unwritable(refusal)) || self.world.borrow().connected;
+        if let Some(refusal) = refusal.as_ref().filter(|_| at_once) {
+            return Err(Halt::Replied(refusal.clone()));
         }
-        if headers.get(b":method") == Some(b"CONNECT") {
+        if refusal.is_none() && headers.get(b":method") == Some(b"CONNECT") {
             self.world.borrow_mut().fatal.push(CONNECTS.into());
         }
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
         let request = &mut self.stream.request;
-        (request.refused, request.unheard, request.hung_up, request.reset) = (false, false, false, None);
+        (request.refused, request.unheard, request.hung_up, request.reset) = (false, false, false, refusal);
         let mut message = wire::head(&headers);
         if self.stream.http2 {
             // Its peer takes no fragment for a part of the path.
