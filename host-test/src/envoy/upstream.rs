@@ -203,7 +203,8 @@ async fn answer_http2(request: hyper::Request<Incoming>, desk: &Desk) -> Result<
 }
 
 fn outgoing(response: &Response, cut: Cut, protocol: Protocol) -> Outgoing {
-    Outgoing::new(&response.headers, response.body.as_ref(), &response.trailers, cut, protocol)
+    let body = response.body.as_ref().filter(|_| response.status != 204);
+    Outgoing::new(&response.headers, body, &response.trailers, cut, protocol)
 }
 
 #[cfg(test)]

@@ -205,6 +205,7 @@ impl Exchange {
         }
         self.note_order();
         self.closed = true;
+        self.details = Some("wasm_close_stream".into());
         Ok(())
     }
 
@@ -239,6 +240,13 @@ impl Exchange {
             request.out_of_reach = request.body.take();
         }
         Ok(())
+    }
+
+    /// A piece of the response that its filter didn't let on is gone by the time that the stream is logged.
+    pub fn lose_piece(&mut self) {
+        if self.response.piece == Piece::Left {
+            (self.response.piece, self.response.body) = (Piece::Gone, None);
+        }
     }
 
     /// A request that has ended is logged once its codec has emptied the last piece.

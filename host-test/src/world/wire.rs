@@ -95,7 +95,9 @@ pub fn response(response: &Response, http2: bool, to_head: bool) -> Headers {
     let mut headers = Headers::new(Inline::Response);
     headers.add(b":status", response.status.to_string().as_bytes());
     add(&mut headers, &response.headers);
-    frame(&mut headers, response.body.as_ref(), response.more || !http2 && !response.trailers.0.is_empty(), http2);
+    if response.status != 204 {
+        frame(&mut headers, response.body.as_ref(), response.more || !http2 && !response.trailers.0.is_empty(), http2);
+    }
     // An upstream ends a response without a body by its length.
     let bodiless = to_head || matches!(response.status, 204 | 304);
     let empty = response.body.is_none() && !response.more;

@@ -169,9 +169,11 @@ impl<'a> Flight<'a> {
         let body = response.body.as_ref().filter(|_| !bodiless);
         let trailers = if bodiless { &none } else { &response.trailers };
         let more = response.more && !bodiless;
+        // It has no length, either (RFC 9110 §8.6).
+        let announced_body = response.body.as_ref().filter(|_| response.status != 204);
         let protocol = self.protocol();
         let schedule = Schedule::of(body, has(trailers), self.http2(), more, cut);
-        let mut outgoing = outgoing(&response.headers, response.body.as_ref(), &response.trailers, more, protocol);
+        let mut outgoing = outgoing(&response.headers, announced_body, trailers, more, protocol);
         let announced = outgoing.chunked || outgoing.lines.iter().any(|(name, _)| name == "content-length");
         if protocol == Protocol::Http1 && !bodiless && schedule.head_only && !announced {
             // Without it the body would last until the connection closes (RFC 9112 §6.3).

@@ -217,6 +217,12 @@ impl Proxy {
         }
     }
 
+    /// Between two steps every stream's request has its connection.
+    pub(super) fn all_connect(&mut self) {
+        let names: Vec<String> = self.open.keys().cloned().collect();
+        names.iter().for_each(|name| self.connects(name));
+    }
+
     fn pieces(&mut self, name: &str, side: Side, pieces: Vec<(Vec<u8>, bool)>, pace: Pace) {
         for (index, (piece, end)) in pieces.into_iter().enumerate() {
             let is_end_alone = index > 0 && end && piece.is_empty();
@@ -248,6 +254,7 @@ impl Proxy {
     }
 
     fn reset(&mut self, name: &str, peer: Peer) {
+        self.connects(name);
         match peer {
             Peer::Client => self.run(name, |run| run.client_leaves()),
             Peer::Upstream if self.open.get(name).is_some_and(|open| open.stream.is_replied()) => {}

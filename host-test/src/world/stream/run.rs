@@ -95,7 +95,10 @@ impl Run<'_> {
                     }
                     (Some(reply), true) => Err(Halt::Abandoned(reply)),
                     (Some(reply), false) => Err(Halt::Replied(reply)),
-                    (None, true) => Err(Halt::Cut),
+                    (None, true) => {
+                        self.stream.details.clone_from(&exchange.details);
+                        Err(Halt::Cut)
+                    }
                     (None, false) => {
                         drop(exchange);
                         self.acts_within(seat).map(|()| returned)
@@ -183,6 +186,9 @@ impl Run<'_> {
                 {
                     let mut exchange = place.exchange.borrow_mut();
                     exchange.phase = phase;
+                    if phase == Phase::Log {
+                        exchange.lose_piece();
+                    }
                     if phase == Phase::Log && self.stream.replied && self.stream.request.ended {
                         exchange.drain_piece();
                     }
