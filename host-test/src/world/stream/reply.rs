@@ -23,7 +23,9 @@ impl Run<'_> {
         let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
         let bodiless = body.is_empty() || self.stream.head_request;
         if let Err(halt) = self.head(Side::Response, headers, bodiless) {
-            if matches!(halt, Halt::Replied(_)) && self.stream.http2 && self.stream.request.ended && !bodiless {
+            // While the client's bytes are worked off the stream isn't taken apart.
+            let shown = self.stream.dispatching && self.stream.http2 && self.stream.request.ended && !bodiless;
+            if matches!(halt, Halt::Replied(_)) && shown {
                 self.show_replaced(body);
             }
             return Err(halt);
