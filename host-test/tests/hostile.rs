@@ -314,6 +314,22 @@ fn a_step_in_which_a_stream_is_replied_to_or_closed_at_its_end_or_both_in_its_re
 }
 
 #[test]
+fn a_step_in_which_a_response_is_resumed_and_then_ended_fails_where_it_ends_there() {
+    let close = r#"(import "env" "proxy_close_stream" (func $close (param i32) (result i32)))"#;
+    let imports = format!("{RESUME}{close}");
+    let then = format!("{RESPONSE}(drop (call $close (i32.const 1)))");
+    for (name, parameters) in [("response_headers", 3), ("response_trailers", 2)] {
+        let found = fatal(&imports, &callback(name, parameters, &then, Some(1)));
+        assert!(found.first().is_some_and(|found| found.starts_with("resuming the response and")), "{name}: {found:?}");
+    }
+    // Over HTTP/1 the head of a response that goes on leaves before the stream ends.
+    let module = module(&imports, &callback("response_headers", 3, &then, Some(1)));
+    let play = play(&module, "{scenario: s, steps: [{response: {body: [a]}}]}");
+    assert_eq!(play.missed, [""; 0]);
+    assert!(play.client.is_some_and(|client| client.start == "200" && !client.complete));
+}
+
+#[test]
 fn an_allocator_that_traps_ends_the_vm_once_the_callback_that_needed_it_has_returned() {
     let read = r#"(import "env" "proxy_get_header_map_value" (func $value (param i32 i32 i32 i32 i32) (result i32)))"#;
     let path = "(call $status (call $value (i32.const 0) (i32.const 0) (i32.const 5) (i32.const 100) (i32.const 104)))";

@@ -155,7 +155,8 @@ async fn answer(
     let mut reader = http1::Reader::new(reader);
     while let Some((asked, headers)) = reader.head().await? {
         let waits = waiting.begin();
-        reader.body(http1::Framing::of_request(&headers), |_| ()).await?;
+        let framing = http1::Framing::of_request(&headers).unwrap_or(http1::Framing::Length(0));
+        reader.body(framing, |_| ()).await?;
         events.fetch_add(1, Ordering::Relaxed);
         let place = {
             let mut given = given.lock().await;

@@ -79,7 +79,8 @@ async fn receive_http1(
         if status.len() == 3 && status.starts_with('1') {
             continue;
         }
-        let framing = http1::Framing::of_response(method, &status, &headers);
+        // What is no HTTP is no answer.
+        let Some(framing) = http1::Framing::of_response(method, &status, &headers) else { return };
         let message = heard.insert(Message { start: status, headers, ..Message::default() });
         let end = reader.body(framing, |part| message.push(part)).await;
         message.complete = end.is_ok();

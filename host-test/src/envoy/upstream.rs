@@ -146,7 +146,8 @@ async fn serve_http1(stream: TcpStream, desk: &Desk) -> Result<()> {
     while let Some((start, headers)) = reader.head().await? {
         let start = start.strip_suffix(" HTTP/1.1").unwrap_or(&start).to_owned();
         let method = start.split(' ').next().unwrap_or_default().to_owned();
-        let framing = http1::Framing::of_request(&headers);
+        // What is no HTTP reaches nobody: the connection ends.
+        let Some(framing) = http1::Framing::of_request(&headers) else { return Ok(()) };
         let place = desk.begin(Message { start, headers, ..Message::default() });
         let end = reader.body(framing, |part| desk.record(place, |message| message.push(part))).await;
         desk.end(place, end.is_ok());
@@ -202,7 +203,8 @@ async fn answer_http2(request: hyper::Request<Incoming>, desk: &Desk) -> Result<
 }
 
 fn outgoing(response: &Response, cut: Cut, protocol: Protocol) -> Outgoing {
-    Outgoing::new(&response.headers, response.body.as_ref(), &response.trailers, cut, protocol)
+    let body = response.body.as_ref().filter(|_| response.status != 204);
+    Outgoing::new(&response.headers, body, &response.trailers, cut, protocol)
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@
 //! 2. Failures look like answers: 504 after the time-out, 503 where the connection is refused or reset.
 //!    Only a reset behind the answer's head gives no headers at all, and a status beside it.
 //! 3. Envoy itself answers what its codec has no place for, `CONNECT` among it; on a connection that stands idle the
-//!    call fails at once. With `transfer-encoding: chunked` it sends no chunks, also where there is a body: the
+//!    call fails at once. So does, over HTTP/1, an extended `CONNECT` end: its connection is closed. An answer to an upgrade
+//!    ends with its head. With `transfer-encoding: chunked` it sends no chunks, also where there is a body: the
 //!    server waits for them until the time-out, and so it does for a `content-length` without a body.
 //! 4. The answer goes to the root context of the VM that called, also when the stream is gone.
 //! 5. Tokens count by VM: 4, 8, … for HTTP.
@@ -62,6 +63,14 @@ impl Answer {
             7 => &self.trailers,
             _ => &NONE,
         }
+    }
+
+    /// Leaves of an answer to an upgrade what belongs to it.
+    fn end_with_head(&mut self) {
+        let of_a_body = [b"content-length".as_slice(), b"content-type", b"x-envoy-upstream-service-time"];
+        self.headers.retain(|(name, _)| !of_a_body.contains(&name.to_ascii_lowercase().as_slice()));
+        self.body.clear();
+        self.trailers.clear();
     }
 
     /// The body, where there was an answer at all.
@@ -139,7 +148,14 @@ impl World {
         let token = *made * 4;
         let reachable = !matches!(trouble, Some(Trouble::NoHost | Trouble::Refused));
         let malformed = || (http2 && asked.is_short(&head)).then(|| head::reset_in(502, "protocol error", 1));
-        let refused = head::refusal(&head, http2).or_else(malformed).filter(|_| reachable);
+        let connect = head.get(b":method") == Some(b"CONNECT");
+        let closed =
+            || (!http2 && connect && asked.body.is_empty()).then(|| head::reset_in(503, "connection termination", 1));
+        let refused = head::refusal(&head)
+            .or_else(|| head::reset_over_http2(&head).filter(|_| http2))
+            .or_else(malformed)
+            .or_else(closed)
+            .filter(|_| reachable);
         let refused = refused.map(|reply| match reply.status {
             502 if !versions::tells_protocol_errors(self.envoy) => head::reset_in(503, "remote reset", 1),
             _ => reply,
@@ -163,7 +179,12 @@ impl World {
                     (after, answered, true)
                 }
                 Some(answer) => {
-                    (Some(answer.after.0), answered(answer, self.envoy, to_head), answer.keeps_connection())
+                    let mut told = answered(answer, self.envoy, to_head);
+                    let changed = answer.trouble.is_none() && head::is_changed(&head, u64::from(answer.status));
+                    if changed && !http2 {
+                        told.end_with_head();
+                    }
+                    (Some(answer.after.0), told, answer.keeps_connection() && !changed)
                 }
             }
         };
@@ -200,10 +221,11 @@ impl Asked {
     }
 
     /// Whether the server waits for more than Envoy sends over HTTP/1: for chunks, of which it sends none, or for
-    /// bytes that aren't there.
+    /// bytes that aren't there; or it doesn't know what follows an upgrade or `CONNECT`.
     fn leaves_server_waiting(&self, head: &Headers) -> bool {
         let encoding = head.get(b"transfer-encoding").map(<[u8]>::to_ascii_lowercase).unwrap_or_default();
-        encoding.ends_with(b"chunked") || self.is_short(head)
+        let of_another = head::is_upgrade(head) || head.get(b":method") == Some(b"CONNECT");
+        encoding.ends_with(b"chunked") || self.is_short(head) || of_another && !self.body.is_empty()
     }
 }
 

@@ -65,6 +65,8 @@ pub struct Exchange {
     pub resumed: [bool; 2],
     /// Whether the filter cuts the stream off.
     pub closed: bool,
+    /// Whether it resumed the response before it replied or closed.
+    pub resumed_first: bool,
     /// By the name that the filter gave, its parts joined by NUL; Envoy puts `wasm.` in front.
     pub filter_state: HashMap<Vec<u8>, Vec<u8>>,
     pub declared: Declared,
@@ -87,6 +89,10 @@ pub struct Exchange {
     pub details: Option<String>,
     /// `response.flags`: how the exchange went wrong.
     pub flags: u64,
+    /// Whether the upstream has said all.
+    pub upstream_ended: bool,
+    /// `response.code`.
+    pub code: Option<u64>,
     /// Whether both sides speak HTTP/2.
     pub http2: bool,
     /// Which attempt reaches the upstream, from 1; 0 before the first.
@@ -144,6 +150,7 @@ impl Exchange {
             reply: None,
             resumed: [false; 2],
             closed: false,
+            resumed_first: false,
             filter_state: HashMap::new(),
             declared: Declared::default(),
             received: 0,
@@ -156,6 +163,8 @@ impl Exchange {
             began_of_day: began,
             details: None,
             flags: 0,
+            upstream_ended: false,
+            code: None,
             http2,
             attempt: 0,
             connected: false,
@@ -184,6 +193,7 @@ impl Exchange {
                 "a reply in on_log, on_done or on_delete ends Envoy 1.40 (SIGSEGV): reply before the stream ends",
             );
         }
+        self.note_order();
         self.reply.get_or_insert(reply);
         Ok(())
     }
@@ -193,8 +203,17 @@ impl Exchange {
         if self.is_over() {
             return Err("closing a stream in on_log, on_done or on_delete ends Envoy 1.40 (SIGSEGV): close it earlier");
         }
+        self.note_order();
         self.closed = true;
+        self.details = Some("wasm_close_stream".into());
         Ok(())
+    }
+
+    /// The first end of a stream finds its response resumed, or not.
+    fn note_order(&mut self) {
+        if self.reply.is_none() && !self.closed {
+            self.resumed_first = self.resumed[1];
+        }
     }
 
     fn is_over(&self) -> bool {
@@ -221,6 +240,13 @@ impl Exchange {
             request.out_of_reach = request.body.take();
         }
         Ok(())
+    }
+
+    /// A piece of the response that its filter didn't let on is gone by the time that the stream is logged.
+    pub fn lose_piece(&mut self) {
+        if self.response.piece == Piece::Left {
+            (self.response.piece, self.response.body) = (Piece::Gone, None);
+        }
     }
 
     /// A request that has ended is logged once its codec has emptied the last piece.

@@ -2,9 +2,12 @@
 //!
 //! 1. Without `:path` or `x-forwarded-proto` no route is found. `:scheme` and `:authority` may be missing.
 //! 2. Behind the route, a request without `:method`, or with the method `CONNECT` and no `:protocol`, or with a name or a value that HTTP has no place for,
-//!    is answered with 503. So is, over HTTP/2, an empty name or a pseudo-header that isn't HTTP's; a line
-//!    that belongs to a connection is a protocol error to the upstream, and answered with 502.
-//! 3. A response goes on with any `:status` that reads as a number, however it is written.
+//!    is answered with 503. So is, over HTTP/2, an empty name, a pseudo-header that isn't HTTP's, a method that is no token,
+//!    a path or an authority beyond ASCII.
+//! 3. Over HTTP/2 the upstream resets a request with a line that belongs to a connection, or with a path or an authority that
+//!    isn't one, and Envoy answers with 502. It hears of that, and of what it can't write over HTTP/2, a moment later.
+//! 4. A request over HTTP/1 that asks for an upgrade ends with the head of its answer, unless that is an error.
+//! 5. A response goes on with any `:status` that reads as a number, however it is written.
 
 use super::{headers::Headers, reply::Reply};
 
@@ -14,7 +17,7 @@ pub fn has_route(headers: &Headers) -> bool {
 }
 
 /// Why a request goes no further than the router, as the answer to it.
-pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
+pub fn refusal(headers: &Headers) -> Option<Reply> {
     if !has_route(headers) {
         return Some(Reply::plain(404, "", "route_not_found"));
     }
@@ -32,17 +35,66 @@ pub fn refusal(headers: &Headers, http2: bool) -> Option<Reply> {
             return Some(invalid(&[b"invalid header value for: ", name.as_slice()].concat()));
         }
     }
-    if !http2 {
-        return None;
-    }
+    None
+}
+
+/// How the stream to an upstream of HTTP/2 ends that gets a request with this head, as Envoy's answer. It hears of it behind
+/// what came with the head.
+pub fn reset_over_http2(headers: &Headers) -> Option<Reply> {
     let mut lines = headers.lines().iter();
-    if lines.any(|(name, _)| name.is_empty() || name.starts_with(b":") && !PSEUDO.contains(&name.as_slice())) {
+    let foreign =
+        lines.any(|(name, _)| name.is_empty() || name.starts_with(b":") && !PSEUDO.contains(&name.as_slice()));
+    let method = headers.get(b":method").unwrap_or_default();
+    let sound = !method.is_empty() && !method.starts_with(b":") && name_is_valid(method);
+    let of_text = |name: &[u8]| headers.get(name).is_none_or(<[u8]>::is_ascii);
+    if foreign || !sound || !of_text(b":path") || !of_text(b":authority") {
         return Some(reset(503, "remote refused stream reset"));
     }
+    is_refused_by_peer(headers).then(|| reset(502, "protocol error"))
+}
+
+/// Whether a request over HTTP/1 asks its peer to speak something else behind the answer.
+pub fn is_upgrade(headers: &Headers) -> bool {
+    let mut names = headers.get(b"connection").unwrap_or_default().split(|byte| *byte == b',');
+    headers.get(b"upgrade").is_some() && names.any(|name| name.trim_ascii().eq_ignore_ascii_case(b"upgrade"))
+}
+
+/// Whether the receiver of a request over HTTP/1 waits for what never comes: the body of an upgrade that is announced, or
+/// chunks, where a filter's own `transfer-encoding` makes none of a body with a length, or of no body.
+pub fn is_misframed(headers: &Headers, bodiless: bool) -> bool {
+    let encoding = headers.get(b"transfer-encoding").unwrap_or_default().to_ascii_lowercase();
+    let announced = headers.get(b"content-length").is_some();
+    is_upgrade(headers) && !bodiless && announced || encoding.ends_with(b"chunked") && (bodiless || announced)
+}
+
+/// Whether Envoy takes an answer to such a request for the change, so that no body belongs to it.
+pub fn is_changed(request: &Headers, status: u64) -> bool {
+    is_upgrade(request)
+        && status < 400
+        && !request.get(b"upgrade").is_some_and(|wanted| wanted.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// Whether a peer of HTTP/2 resets a request with this head, which Envoy writes.
+fn is_refused_by_peer(headers: &Headers) -> bool {
     let of_a_connection =
         |name: &[u8], value: &[u8]| OF_A_CONNECTION.contains(&name) || name == b"te" && value != b"trailers";
-    let mut lines = headers.lines().iter();
-    lines.any(|(name, value)| of_a_connection(name, value)).then(|| reset(502, "protocol error"))
+    let path = headers.get(b":path").unwrap_or_default();
+    let begins = matches!(path.first(), Some(b'/' | b'*' | b'?' | b'#'));
+    let host = headers.get(b":authority");
+    headers.lines().iter().any(|(name, value)| of_a_connection(name, value))
+        || headers.get(b":protocol").is_some() && headers.get(b":method") != Some(b"CONNECT")
+        || !begins
+        || path.iter().any(|byte| b" \t<>`".contains(byte))
+        || host.is_some_and(|host| !is_authority(host))
+}
+
+/// RFC 3986 §3.2, a name or an address in brackets with what may stand around it.
+fn is_authority(host: &[u8]) -> bool {
+    let address = host.first() == Some(&b'[') && host.contains(&b']');
+    let allowed = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || b"!$&'()*+,-.:;=@_~".contains(byte) || address && b"[]".contains(byte)
+    };
+    !host.is_empty() && host.iter().all(allowed)
 }
 
 /// Lines that no message over HTTP/2 holds (RFC 9113 §8.2.2).
@@ -86,7 +138,7 @@ pub fn value_is_valid(value: &[u8]) -> bool {
 }
 
 /// The status that the client reads; `None` where there is none to send.
-pub fn status(headers: &Headers) -> Option<u16> {
+pub fn status(headers: &Headers) -> Option<u64> {
     let status = std::str::from_utf8(headers.get(b":status")?).ok()?.trim_ascii();
     status.parse().ok()
 }
@@ -115,7 +167,7 @@ mod tests {
             headers.add(name.as_bytes(), value.as_bytes());
         }
         change(&mut headers);
-        refusal(&headers, false).map(|reply| format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)))
+        refusal(&headers).map(|reply| format!("{} {}", reply.status, String::from_utf8_lossy(&reply.body)))
     }
 
     #[test]
@@ -139,19 +191,26 @@ mod tests {
 
     #[test]
     fn over_http2_the_upstream_refuses_what_http2_has_no_place_for() {
-        for (name, value, status) in
-            [(":custom", "v", 503), ("", "v", 503), ("te", "gzip", 502), ("connection", "x", 502)]
-        {
+        let refused = |name: &str, value: &str| {
             let mut headers = Headers::new(Inline::Request);
             for (name, value) in [(":method", "GET"), (":path", "/"), ("x-forwarded-proto", "http"), ("te", "trailers")]
             {
                 headers.add(name.as_bytes(), value.as_bytes());
             }
-            assert!(refusal(&headers, true).is_none());
+            assert!(reset_over_http2(&headers).is_none());
             headers.replace(name.as_bytes(), value.as_bytes());
-            assert_eq!(refusal(&headers, true).unwrap().status, status, "{name}");
-            assert!(refusal(&headers, false).is_none());
+            assert!(refusal(&headers).is_none());
+            reset_over_http2(&headers).map(|reply| reply.status)
+        };
+        for (name, value) in [(":custom", "v"), ("", "v"), (":method", "A B")] {
+            assert_eq!(refused(name, value), Some(503), "{name}");
         }
+        for (name, value) in
+            [("te", "gzip"), ("connection", "x"), (":path", "/a b"), (":path", "abc"), (":authority", "a/b")]
+        {
+            assert_eq!(refused(name, value), Some(502), "{name}");
+        }
+        assert_eq!(refused(":authority", "[::1]:80"), None);
     }
 
     #[test]

@@ -4,40 +4,25 @@
 //!    that copies what a client sent lets that client write the response. A line without a colon is no HTTP.
 //! 2. An empty line ends the head; what was left of it, with the lines that Envoy adds, is the body's beginning.
 //! 3. Over HTTP/2 a client refuses a response with a control character in it, or with a pseudo-header that
-//!    isn't a response's; of trailers it passes `:status` over.
-//! 4. A length that is no number, or two of them, is no HTTP.
+//!    isn't a response's; of trailers it passes HTTP's own pseudo-headers over, and refuses lines of a connection.
+//! 4. A length that is no number, or two of them, is no HTTP, and a status that isn't of three digits.
 //! 5. A status from 100 to 199 promises another response, which never comes (RFC 9110 §15.2).
 
 use super::{
     head::{name_is_valid, value_is_valid},
-    wire,
+    wire::{self, Length},
 };
 use crate::outcome::Message;
 
-type Lines = Vec<(String, Vec<u8>)>;
+pub type Lines = Vec<(String, Vec<u8>)>;
 
 /// What the client has of the message. The error is what can't be told.
 pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> {
-    if sent.start.len() == 3 && sent.start.starts_with('1') {
-        return Ok(None);
-    }
-    if !one_length(&sent.headers) {
+    if !is_status(&sent.start) || sent.start.starts_with('1') || wire::length(&sent.headers, http2) == Length::Wrong {
         return Ok(None);
     }
     if http2 {
-        sent.trailers.retain(|(name, _)| name != ":status");
-        let valid = |lines: &Lines| {
-            let mut lines = lines.iter();
-            lines.all(|(name, value)| !name.starts_with(':') && name_is_valid(name.as_bytes()) && value_is_valid(value))
-        };
-        let of_a_connection = |(name, value): &(String, Vec<u8>)| name == "te" && value != b"trailers";
-        if !valid(&sent.headers) || sent.headers.iter().any(of_a_connection) {
-            return Ok(None);
-        }
-        if !valid(&sent.trailers) {
-            sent.trailers.clear();
-            sent.complete = false;
-        }
+        // What it makes of head and trailers is found where they are sent.
         return Ok(Some(sent));
     }
     if has_line_feed(&sent.headers) {
@@ -46,7 +31,8 @@ pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> 
         let chunked = lines.iter().any(|(name, _)| name == "transfer-encoding");
         let untold = chunked || lengths(&lines) > lengths(&sent.headers) && lengths(&sent.headers) == 0;
         // Behind it come lines of Envoy's own, such as the date.
-        let short = rest.as_ref().is_some_and(|rest| wire::announced(&lines).is_none_or(|length| length > rest.len()));
+        let short =
+            rest.as_ref().is_some_and(|rest| wire::announced(&lines, false).is_none_or(|length| length > rest.len()));
         if untold || short {
             return Err(
                 "a filter wrote a line feed into a response's headers, and with it how the body ends or where \
@@ -58,7 +44,10 @@ pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> 
         sent.body = rest.unwrap_or(sent.body);
         sent.headers = lines;
     }
-    if has_line_feed(&sent.trailers) {
+    if !reads_as_written(&sent.headers) {
+        sent.headers = split(&sent.headers).map(|(lines, _)| lines).unwrap_or_default();
+    }
+    if !reads_as_written(&sent.trailers) {
         match split(&sent.trailers) {
             Some((lines, _)) => sent.trailers = lines,
             None => {
@@ -70,11 +59,52 @@ pub fn heard(mut sent: Message, http2: bool) -> Result<Option<Message>, String> 
     Ok(Some(sent))
 }
 
-/// Whether a length is told once, and a number.
-fn one_length(lines: &Lines) -> bool {
-    let mut lengths = lines.iter().filter(|(name, _)| name == "content-length").map(|(_, value)| value);
-    let number = |value: &Vec<u8>| !value.is_empty() && value.iter().all(u8::is_ascii_digit);
-    lengths.next().is_none_or(|first| number(first) && lengths.all(|other| other == first))
+fn is_status(start: &str) -> bool {
+    start.len() == 3 && !start.starts_with('0') && start.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Whether a client of HTTP/2 takes this for the head of a response.
+pub fn is_head_of_http2(sent: &Message) -> bool {
+    let of_a_connection = |(name, value): &(String, Vec<u8>)| name == "te" && value != b"trailers";
+    is_status(&sent.start) && is_legible(&sent.headers) && !sent.headers.iter().any(of_a_connection)
+}
+
+/// Why trailers aren't read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unread {
+    /// The stream is reset.
+    Refused,
+    /// The connection ends.
+    Illegible,
+}
+
+/// Trailers as a peer of HTTP/2 reads them.
+pub fn trailers_of_http2(mut lines: Lines) -> Result<Lines, Unread> {
+    lines.retain(|(name, _)| !PSEUDO.contains(&name.as_str()));
+    let of_a_connection = |(name, value): &(String, Vec<u8>)| match name.as_str() {
+        "connection" | "keep-alive" | "proxy-connection" | "transfer-encoding" | "upgrade" => true,
+        "te" => value != b"trailers",
+        _ => false,
+    };
+    if !is_legible(&lines) {
+        return Err(Unread::Illegible);
+    }
+    if lines.iter().any(of_a_connection) { Err(Unread::Refused) } else { Ok(lines) }
+}
+
+const PSEUDO: [&str; 6] = [":status", ":method", ":scheme", ":authority", ":path", ":protocol"];
+
+fn is_legible(lines: &Lines) -> bool {
+    lines.iter().all(|(name, value)| {
+        !name.is_empty() && !name.starts_with(':') && name_is_valid(name.as_bytes()) && value_is_valid(value)
+    })
+}
+
+/// Whether lines of HTTP/1 are read as they were meant.
+fn reads_as_written(lines: &Lines) -> bool {
+    lines.iter().all(|(name, value)| {
+        !name.contains([':', '\n']) && !value.contains(&b'\n') && wire::without_blanks(value).len() == value.len()
+    })
 }
 
 fn has_line_feed(lines: &Lines) -> bool {
@@ -82,7 +112,7 @@ fn has_line_feed(lines: &Lines) -> bool {
 }
 
 /// The lines as they are read, and what stands behind an empty one; `None` where a line has no colon.
-fn split(lines: &Lines) -> Option<(Lines, Option<Vec<u8>>)> {
+pub fn split(lines: &Lines) -> Option<(Lines, Option<Vec<u8>>)> {
     let mut wire: Vec<u8> = Vec::new();
     for (name, value) in lines {
         wire.extend([name.as_bytes(), b": ", value, b"\r\n"].concat());
@@ -97,7 +127,7 @@ fn split(lines: &Lines) -> Option<(Lines, Option<Vec<u8>>)> {
             return Some((read, Some(rest.to_vec())));
         }
         let (name, value) = line.split_at(line.iter().position(|byte| *byte == b':')?);
-        let value = value.get(1..).unwrap_or_default().trim_ascii();
+        let value = wire::without_blanks(value.get(1..).unwrap_or_default());
         read.push((String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec()));
     }
     Some((read, None))

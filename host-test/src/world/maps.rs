@@ -70,7 +70,7 @@ impl Exchange {
     fn writable(&mut self, map: Map) -> Result<&mut Headers, Status> {
         if let Map::Trailers(side) = map
             && !self.half(side).trailers_open
-            && matches!(self.half(side).piece, Piece::InHand | Piece::Kept | Piece::Left)
+            && self.half(side).piece != Piece::None
             && self.end_of_stream
         {
             let late = self.phase == Phase::Log;

@@ -123,13 +123,6 @@ impl Exchange {
     }
 }
 
-impl Exchange {
-    /// Whether the upstream began to respond.
-    fn answered(&self) -> bool {
-        self.response.headers.is_some() && self.details.as_deref() == Some("via_upstream")
-    }
-}
-
 /// The upstream is known once the router has chosen it, its connection later.
 fn upstream(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
     let mut fields = vec![("request_attempt_count", Value::Integer(exchange.attempt.into()))];
@@ -226,15 +219,14 @@ fn response(exchange: &Exchange) -> Vec<(Vec<u8>, Value)> {
         (b"headers".to_vec(), map(held)),
         (b"trailers".to_vec(), map(trailers)),
     ];
-    if let Some(code) = half.headers.as_ref().and_then(head::status) {
-        fields.push((b"code".to_vec(), Value::Integer(code.into())));
+    if let Some(code) = exchange.code {
+        fields.push((b"code".to_vec(), Value::Integer(code)));
         let status = |lines: Option<&Headers>| std::str::from_utf8(lines?.get(b"grpc-status")?).ok()?.parse().ok();
         let told = status(trailers).or_else(|| status(headers));
-        let told = told.unwrap_or_else(|| grpc_of(code.into()).into());
+        let told = told.unwrap_or_else(|| grpc_of(u32::try_from(code).unwrap_or(u32::MAX)).into());
         fields.push((b"grpc_status".to_vec(), Value::Integer(told)));
     }
-    let ended = exchange.end_of_stream && !matches!(exchange.phase, Phase::Headers(Side::Request)) || log;
-    if exchange.answered() && ended {
+    if exchange.upstream_ended {
         fields.push((b"backend_latency".to_vec(), Value::Integer(0)));
     }
     if let Some(details) = &exchange.details {

@@ -6,7 +6,8 @@
 //!    the response off.
 //! 3. Its headers: `:status`, the filter's own, added and not set; with a body, `content-length`, and
 //!    `content-type: text/plain` unless the filter named another.
-//! 4. A gRPC request is answered in gRPC: 200, the status and the text in headers.
+//! 4. A gRPC request is answered in gRPC: 200, the status and the text in headers; a `grpc-status` among the reply's
+//!    own headers goes before the reply's.
 
 use super::{
     headers::{Headers, Inline},
@@ -15,7 +16,7 @@ use super::{
 
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reply {
-    /// Not checked: Envoy sends what it is given.
+    /// Not checked: Envoy sends what it is given, as a number of 16 bits.
     pub status: u32,
     pub headers: Pairs,
     pub body: Vec<u8>,
@@ -41,7 +42,8 @@ impl Reply {
     }
 
     /// The head and the body that travel towards the client.
-    pub fn into_response(self, request: Option<&Headers>) -> (Headers, Vec<u8>) {
+    pub fn into_response(mut self, request: Option<&Headers>) -> (Headers, Vec<u8>) {
+        self.status &= u32::from(u16::MAX);
         let mut headers = Headers::new(Inline::Response);
         let grpc = request
             .and_then(|request| request.get(b"content-type"))
@@ -53,20 +55,23 @@ impl Reply {
         // Envoy answers with the status that it was given, whatever the headers say.
         headers.set(b":status", self.status.to_string().as_bytes());
         if grpc {
-            headers.replace(b":status", b"200");
-            headers.replace(b"content-type", b"application/grpc");
-            let status = u32::try_from(self.grpc_status).unwrap_or_else(|_| grpc_of(self.status));
-            headers.replace(b"grpc-status", status.to_string().as_bytes());
-            if !self.body.is_empty() {
-                headers.replace(b"grpc-message", &percent_encoded(&self.body));
+            headers.set(b":status", b"200");
+            headers.set(b"content-type", b"application/grpc");
+            if headers.get(b"grpc-status").is_none_or(<[u8]>::is_empty) {
+                let status = u32::try_from(self.grpc_status).unwrap_or_else(|_| grpc_of(self.status));
+                headers.set(b"grpc-status", status.to_string().as_bytes());
             }
+            if !self.body.is_empty() {
+                headers.set(b"grpc-message", &percent_encoded(&self.body));
+            }
+            headers.remove(b"content-length");
             return (headers, Vec::new());
         }
         if self.body.is_empty() {
             headers.remove(b"content-length");
             headers.remove(b"content-type");
         } else {
-            headers.replace(b"content-length", self.body.len().to_string().as_bytes());
+            headers.set(b"content-length", self.body.len().to_string().as_bytes());
             if headers.get(b"content-type").is_none() {
                 headers.add(b"content-type", b"text/plain");
             }

@@ -95,7 +95,9 @@ pub fn response(response: &Response, http2: bool, to_head: bool) -> Headers {
     let mut headers = Headers::new(Inline::Response);
     headers.add(b":status", response.status.to_string().as_bytes());
     add(&mut headers, &response.headers);
-    frame(&mut headers, response.body.as_ref(), response.more || !http2 && !response.trailers.0.is_empty(), http2);
+    if response.status != 204 {
+        frame(&mut headers, response.body.as_ref(), response.more || !http2 && !response.trailers.0.is_empty(), http2);
+    }
     // An upstream ends a response without a body by its length.
     let bodiless = to_head || matches!(response.status, 204 | 304);
     let empty = response.body.is_none() && !response.more;
@@ -111,7 +113,7 @@ pub fn later(reply: &Later) -> super::reply::Reply {
         status: reply.status.into(),
         headers: lines(&reply.headers),
         body: reply.body.0.clone(),
-        details: "later_filter".into(),
+        details: "lua_response".into(),
         grpc_status: -1,
     }
 }
@@ -177,17 +179,54 @@ pub fn trailers(trailers: &Headers) -> Vec<(String, Vec<u8>)> {
     lines.map(|(name, value)| (String::from_utf8_lossy(name).into_owned(), value.clone())).collect()
 }
 
-/// The length of the body that a message tells; of several the last.
-pub fn announced(lines: &[(String, Vec<u8>)]) -> Option<usize> {
-    let (_, length) = lines.iter().rfind(|(name, _)| name == "content-length")?;
-    std::str::from_utf8(length).ok()?.parse().ok()
+/// What a message tells of its body's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Length {
+    Untold,
+    Bytes(usize),
+    /// It is no number, or there are two: no peer takes such a message.
+    Wrong,
+}
+
+/// The same lines over HTTP/2 are read to the letter, where an empty one is zero; over HTTP/1 without blanks around.
+pub fn length(lines: &[(String, Vec<u8>)], http2: bool) -> Length {
+    let mut values = lines.iter().filter(|(name, _)| name == "content-length").map(|(_, value)| match http2 {
+        true if value.is_empty() => b"0".as_slice(),
+        true => value,
+        false => without_blanks(value),
+    });
+    let Some(first) = values.next() else { return Length::Untold };
+    let number = |value: &[u8]| {
+        let digits = value.iter().all(u8::is_ascii_digit);
+        std::str::from_utf8(value).ok().filter(|_| digits)?.parse().ok()
+    };
+    match number(first) {
+        Some(length) if values.all(|other| number(other) == Some(length)) => Length::Bytes(length),
+        _ => Length::Wrong,
+    }
+}
+
+/// RFC 9110 §5.5: blanks around a value aren't part of it.
+pub fn without_blanks(value: &[u8]) -> &[u8] {
+    let blank = |byte: &u8| b" \t".contains(byte);
+    let from = value.iter().position(|byte| !blank(byte)).unwrap_or(value.len());
+    let to = value.iter().rposition(|byte| !blank(byte)).map_or(from, |last| last + 1);
+    value.get(from..to).unwrap_or_default()
+}
+
+/// The length of the body that a message tells.
+pub fn announced(lines: &[(String, Vec<u8>)], http2: bool) -> Option<usize> {
+    match length(lines, http2) {
+        Length::Bytes(length) => Some(length),
+        Length::Untold | Length::Wrong => None,
+    }
 }
 
 /// Makes of a message over HTTP/1 what the other side reads when the body isn't as long as `content-length`
 /// says, which Envoy never corrects: it reads so many bytes, or waits for more. No trailers follow a length.
 pub fn framed(mut message: Message, http2: bool) -> Message {
     message.complete = is_whole(&message, http2);
-    if let Some(announced) = announced(&message.headers).filter(|_| !http2) {
+    if let Some(announced) = announced(&message.headers, http2).filter(|_| !http2) {
         message.body.truncate(announced);
         message.trailers.clear();
     }
@@ -196,7 +235,7 @@ pub fn framed(mut message: Message, http2: bool) -> Message {
 
 /// Whether a message has come to its end, as its receiver sees it: over HTTP/1 a length tells where that is.
 pub fn is_whole(message: &Message, http2: bool) -> bool {
-    let announced = announced(&message.headers).filter(|_| !http2);
+    let announced = announced(&message.headers, http2).filter(|_| !http2);
     announced.map_or(message.complete, |announced| message.body.len() >= announced)
 }
 
@@ -204,7 +243,7 @@ pub fn is_whole(message: &Message, http2: bool) -> bool {
 /// an end before all of it (RFC 9113 §8.1.1).
 pub fn breaks(message: &Message, more: usize, end: bool) -> bool {
     let length = message.body.len() + more;
-    announced(&message.headers).is_some_and(|announced| length > announced || end && length != announced)
+    announced(&message.headers, true).is_some_and(|announced| length > announced || end && length != announced)
 }
 
 #[cfg(test)]

@@ -46,10 +46,11 @@ async fn hear(half: OwnedReadHalf, method: String, heard: Heard) {
     while let Ok((start, headers)) = end::first(&mut reader).await {
         let status = start.split(' ').nth(1).unwrap_or_default().to_owned();
         // Interim responses are no answer (RFC 9110 §15.2).
-        if status.starts_with('1') {
+        if status.len() == 3 && status.starts_with('1') {
             continue;
         }
-        let framing = http1::Framing::of_response(&method, &status, &headers);
+        // What is no HTTP is no answer.
+        let Some(framing) = http1::Framing::of_response(&method, &status, &headers) else { break };
         heard.begin(status, headers);
         let ended = reader.body(framing, |part| heard.push(part)).await;
         heard.end(ended.is_ok());

@@ -65,7 +65,8 @@ impl Quiet {
         for reader in self.connections.lock().await.iter_mut() {
             reader.stream_mut().write_all(b"GET / HTTP/1.1\r\nhost: ping\r\n\r\n").await?;
             let (_, headers) = super::end::first(reader).await.context("Envoy answers no ping")?;
-            reader.body(http1::Framing::of_response("GET", "200", &headers), |_| ()).await?;
+            let framing = http1::Framing::of_response("GET", "200", &headers).unwrap_or(http1::Framing::Length(0));
+            reader.body(framing, |_| ()).await?;
         }
         Ok(())
     }

@@ -91,6 +91,7 @@ async fn serve_http1(mut stream: TcpStream, ends: Ends, events: Events) -> Resul
     let port = client_port(&mut stream).await?;
     let (reader, writer) = stream.into_split();
     let (wire, writing) = end::writer(writer);
+    let speaking = writing.abort_handle();
     let heard = Heard::new(&events);
     let hearing = heard.clone();
     let registry = Arc::clone(&ends);
@@ -102,12 +103,19 @@ async fn serve_http1(mut stream: TcpStream, ends: Ends, events: Events) -> Resul
             if let Some(end) = registry.lock().unwrap_or_else(PoisonError::into_inner).get_mut(&port) {
                 end.head_request = head_request;
             }
-            let framing = http1::Framing::of_request(&headers);
-            hearing.begin(start, headers);
-            let ended = reader.body(framing, |part| hearing.push(part)).await;
-            hearing.end(ended.is_ok());
-            // Nothing follows but the end of the connection.
-            let _ = reader.head().await;
+            let mut whole = false;
+            if let Some(framing) = http1::Framing::of_request(&headers) {
+                hearing.begin(start, headers);
+                whole = reader.body(framing, |part| hearing.push(part)).await.is_ok();
+                hearing.end(whole);
+            }
+            if whole {
+                // Nothing follows but the end of the connection.
+                let _ = reader.head().await;
+            } else {
+                // Behind what is no HTTP the connection ends.
+                speaking.abort();
+            }
         }
         hearing.event();
     };

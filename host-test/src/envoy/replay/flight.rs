@@ -105,13 +105,15 @@ impl<'a> Flight<'a> {
             let schedule = Schedule::rest(part.body.as_ref(), has(&part.trailers), self.http2(), part.more, cut);
             self.send(name, schedule, &part.trailers).await?;
         }
+        let end = Instant::now() + EXCHANGE_WITHIN;
         self.settled().await?;
         let unnamed = name.is_empty();
-        if (unnamed || step.response.is_some()) && self.reached(name, unnamed).await? {
+        let reached_by = if unnamed { end } else { Instant::now() + REACHED_WITHIN };
+        if (unnamed || step.response.is_some()) && self.reached(name, unnamed, reached_by).await? {
             self.respond(name, step, cut).await?;
         }
         if unnamed {
-            self.ended(name).await?;
+            self.ended(name, end).await?;
         }
         if let Some(part) = &step.respond {
             self.respond_more(name, part, cut).await?;
@@ -167,9 +169,11 @@ impl<'a> Flight<'a> {
         let body = response.body.as_ref().filter(|_| !bodiless);
         let trailers = if bodiless { &none } else { &response.trailers };
         let more = response.more && !bodiless;
+        // It has no length, either (RFC 9110 §8.6).
+        let announced_body = response.body.as_ref().filter(|_| response.status != 204);
         let protocol = self.protocol();
         let schedule = Schedule::of(body, has(trailers), self.http2(), more, cut);
-        let mut outgoing = outgoing(&response.headers, response.body.as_ref(), &response.trailers, more, protocol);
+        let mut outgoing = outgoing(&response.headers, announced_body, trailers, more, protocol);
         let announced = outgoing.chunked || outgoing.lines.iter().any(|(name, _)| name == "content-length");
         if protocol == Protocol::Http1 && !bodiless && schedule.head_only && !announced {
             // Without it the body would last until the connection closes (RFC 9112 §6.3).
@@ -219,9 +223,8 @@ impl<'a> Flight<'a> {
     }
 
     /// Whether the upstream can answer: it has the head of a named stream, all of another.
-    async fn reached(&self, name: &str, all: bool) -> Result<bool> {
+    async fn reached(&self, name: &str, all: bool, end: Instant) -> Result<bool> {
         let Some(open) = self.open.get(name) else { return Ok(false) };
-        let end = Instant::now() + if all { EXCHANGE_WITHIN } else { REACHED_WITHIN };
         loop {
             let message = self.received(open.port).pop();
             if message.is_some_and(|message| message.complete || !all) {
@@ -235,8 +238,7 @@ impl<'a> Flight<'a> {
     }
 
     /// Waits for the end of a stream without a name; whoever still waits then leaves.
-    async fn ended(&mut self, name: &str) -> Result<()> {
-        let end = Instant::now() + EXCHANGE_WITHIN;
+    async fn ended(&mut self, name: &str, end: Instant) -> Result<()> {
         while let Some(open) = self.open.get(name) {
             if self.entry(open)?.is_some() {
                 return Ok(());

@@ -5,6 +5,7 @@ use std::io;
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 use super::{Lines, Outgoing, Pace, Part};
+use crate::world::wire::{self, Length};
 
 /// The largest head that is read, in bytes.
 const LARGEST_HEAD: usize = 1 << 20;
@@ -18,24 +19,30 @@ pub enum Framing {
 }
 
 impl Framing {
-    pub fn of_request(lines: &Lines) -> Self {
-        Self::announced(lines).unwrap_or(Self::Length(0))
+    /// `None` where the length is no number, which is no HTTP.
+    pub fn of_request(lines: &Lines) -> Option<Self> {
+        Self::announced(lines, Self::Length(0))
     }
 
-    /// `method` is that of the request.
-    pub fn of_response(method: &str, status: &str, lines: &Lines) -> Self {
-        if method == "HEAD" || is_bodiless(status) {
-            return Self::Length(0);
+    /// The same for a response; `method` is that of the request. No status but one of three digits is one.
+    pub fn of_response(method: &str, status: &str, lines: &Lines) -> Option<Self> {
+        if status.len() != 3 || !status.bytes().all(|byte| byte.is_ascii_digit()) || status.starts_with('0') {
+            return None;
         }
-        Self::announced(lines).unwrap_or(Self::UntilClose)
+        let announced = Self::announced(lines, Self::UntilClose)?;
+        Some(if method == "HEAD" || is_bodiless(status) { Self::Length(0) } else { announced })
     }
 
-    fn announced(lines: &Lines) -> Option<Self> {
+    fn announced(lines: &Lines, otherwise: Self) -> Option<Self> {
         let value = |name: &str| lines.iter().rfind(|(line, _)| line == name).map(|(_, value)| value);
         if value("transfer-encoding").is_some_and(|value| value.to_ascii_lowercase().ends_with(b"chunked")) {
             return Some(Self::Chunked);
         }
-        std::str::from_utf8(value("content-length")?).ok()?.trim().parse().ok().map(Self::Length)
+        match wire::length(lines, false) {
+            Length::Untold => Some(otherwise),
+            Length::Bytes(length) => Some(Self::Length(length as u64)),
+            Length::Wrong => None,
+        }
     }
 }
 
@@ -126,7 +133,7 @@ impl<R: AsyncRead + Unpin> Reader<R> {
             }
             let colon = line.iter().position(|byte| *byte == b':').ok_or_else(|| invalid("a line without a colon"))?;
             let (name, value) = line.split_at(colon);
-            let value = value.get(1..).unwrap_or_default().trim_ascii();
+            let value = wire::without_blanks(value.get(1..).unwrap_or_default());
             lines.push((String::from_utf8_lossy(name).to_ascii_lowercase(), value.to_vec()));
         }
     }
@@ -225,7 +232,7 @@ mod tests {
         block_on(async {
             let mut reader = Reader::new(wire);
             let (start, lines) = reader.head().await.unwrap().unwrap();
-            let framing = Framing::of_response("GET", start.split(' ').nth(1).unwrap(), &lines);
+            let framing = Framing::of_response("GET", start.split(' ').nth(1).unwrap(), &lines).unwrap();
             let (mut body, mut trailers) = (Vec::new(), Lines::new());
             let end = reader
                 .body(framing, |part| match part {

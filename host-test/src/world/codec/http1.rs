@@ -226,7 +226,7 @@ fn framing(lines: &Lines) -> Result<Framing, (u32, &'static str)> {
     }
 }
 
-fn refused(status: u32, details: &'static str) -> Request {
+pub fn refused(status: u32, details: &'static str) -> Request {
     Request::Refused(Some(reply(status, details)))
 }
 

@@ -7,6 +7,7 @@
 //! 3. What isn't known of Envoy is said, and not guessed: a scenario that needs it isn't played here.
 
 mod chunks;
+mod connection;
 mod head;
 mod http1;
 mod http2;
@@ -21,6 +22,8 @@ pub enum Request {
     Message(Box<scenario::Request>),
     /// The head is good, with so much of the body; then comes what is refused.
     Broken(Box<scenario::Request>, Reply),
+    /// No filter sees it, though a route is known, and the stream is logged with the whole head.
+    Rejected(Box<scenario::Request>, Reply),
     /// The connection manager refuses the head before any filter; it is known when the stream is logged.
     Turned(Headers, Reply),
     /// There is no head: what the client is answered, if anything.
@@ -52,12 +55,17 @@ pub struct Message {
 type Unknown = &'static str;
 
 /// What the scenario's request is to the proxy.
-pub fn request(request: &scenario::Request) -> Result<Request, Unknown> {
-    match &request.raw {
-        None => Ok(Request::Message(Box::new(request.clone()))),
-        Some(raw) if raw.is_of_http2() => http2::request(raw.head()),
-        Some(raw) => http1::request(&raw.bytes()),
-    }
+pub fn request(request: &scenario::Request, http2: bool) -> Result<Request, Unknown> {
+    let read = match &request.raw {
+        None => Request::Message(Box::new(request.clone())),
+        Some(raw) if raw.is_of_http2() => http2::request(raw.head())?,
+        Some(raw) => http1::request(&raw.bytes())?,
+    };
+    Ok(match read {
+        Request::Message(request) if !http2 => connection::sanitised(*request)
+            .map_or_else(|refused| refused, |request| Request::Message(Box::new(request))),
+        read => read,
+    })
 }
 
 /// What the upstream's raw answer is to the proxy; `bodiless` where the request's method was `HEAD`.
@@ -69,7 +77,9 @@ pub fn response(raw: &scenario::Raw, bodiless: bool) -> Result<Response, Unknown
 pub fn knows(scenario: &Scenario) -> Result<(), String> {
     for (index, step) in scenario.steps.iter().enumerate() {
         let mut answers = step.responses.iter().chain(&step.response).filter_map(|answer| answer.raw.as_ref());
-        let unknown = request(step.request()).err().or(answers.find_map(|raw| response(raw, false).err()));
+        let unknown = request(step.request(), scenario.given.protocol == scenario::Protocol::Http2)
+            .err()
+            .or(answers.find_map(|raw| response(raw, false).err()));
         if let Some(unknown) = unknown {
             let step = index + 1;
             return Err(format!(
@@ -93,9 +103,7 @@ fn is_authority(authority: &[u8]) -> bool {
 
 /// The connection manager's own refusals of a head that the codec took.
 fn turned(request: scenario::Request) -> Result<Request, Unknown> {
-    let has = |name: &str| request.headers.0.iter().any(|(line, _)| line == name);
     let reply = match &request {
-        _ if has("upgrade") => return Err("an upgrade"),
         request if request.path.contains('#') => Reply::plain(400, "", "path_normalization_failed"),
         request if request.path == "*" => Reply::plain(404, "", "absolute_path_rejected"),
         _ => return Ok(Request::Message(Box::new(request))),

@@ -19,7 +19,7 @@ pub enum Heard {
     Data(Vec<u8>, bool),
     Trailers(Pairs),
     /// Envoy answers instead of the service: a text and its details.
-    Local(&'static str, String),
+    Local(String, String),
     /// The answer breaks off.
     Reset(String),
 }
@@ -72,7 +72,7 @@ impl Client {
                     (":status", "200"),
                     ("content-type", "application/grpc"),
                     ("grpc-status", &*code),
-                    ("grpc-message", text),
+                    ("grpc-message", &*text),
                 ];
                 let lines = lines.map(|(name, value)| (name.as_bytes().to_vec(), value.as_bytes().to_vec()));
                 self.head(lines.into(), true, &details);

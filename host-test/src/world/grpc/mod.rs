@@ -11,7 +11,7 @@ mod client;
 mod service;
 mod target;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use self::{
     client::{Client, Heard},
@@ -21,10 +21,13 @@ use self::{
 use super::{
     World,
     callouts::{self, Kind},
+    head,
     headers::{Headers, Inline},
     logs::Level,
     pairs::Pairs,
+    reply::Reply,
     status::Status,
+    wire::{self, Length},
 };
 use crate::scenario::Trouble;
 
@@ -106,6 +109,9 @@ pub struct Calls {
     /// In the order in which they were made.
     calls: Vec<Call>,
     made: HashMap<(u32, bool), u32>,
+    /// The connections of threads to clusters: those that stand, and those that are being made.
+    connected: HashSet<(usize, String)>,
+    connecting: Vec<(usize, String)>,
     ready: VecDeque<(u32, u32, Event)>,
     /// Told as soon as the running callback has returned.
     deferred: VecDeque<(u32, u32, Event)>,
@@ -147,29 +153,40 @@ impl World {
         let http2 = answers.iter().any(|answer| answer.grpc.is_some());
         let answer = self.callouts.answer(answers, &cluster);
         let Some(answer) = answer.filter(|answer| answer.trouble != Some(Trouble::NoHost)) else {
-            let heard = Heard::Local("no healthy upstream", "no_healthy_upstream".into());
-            let mut begun = Begun::failed(Status::InternalFailure);
-            for event in client.hear(heard) {
-                match event {
-                    Event::Close(..) => self.grpc.deferred.push_back((asked.vm, token, event)),
-                    _ => begun.told.push((token, event)),
-                }
-            }
-            return begun;
+            let heard = Heard::Local("no healthy upstream".into(), "no_healthy_upstream".into());
+            return self.grpc.fails_at_once((asked.vm, token), client.hear(heard));
         };
         let now = self.clock.now();
         metadata.extend(asked.metadata.iter().cloned());
         let timeout = asked.single.as_ref().map_or(0, |(_, timeout)| *timeout);
         let path = [b"/".as_slice(), &asked.service, b"/", &asked.method].concat();
-        let head = head(&authority, path, timeout, single, metadata);
+        let head = head_of(&authority, path, timeout, single, metadata);
         let refused = answer.trouble == Some(Trouble::Refused);
-        let acts = if refused { Vec::new() } else { answer.acts() };
+        let message = asked.single.as_ref().map(|(message, _)| message.len());
+        let reset = unsent(&head, message).filter(|_| http2 && !refused);
+        let pool = (self.logs.thread, cluster.clone());
+        let at_hand = self.grpc.connected.contains(&pool);
+        if !refused {
+            self.grpc.connecting.push(pool);
+        }
+        if let Some(reply) = &reset
+            && at_hand
+            && head::is_unwritable(reply)
+        {
+            return self.grpc.fails_at_once((asked.vm, token), client.hear(instead(reply)));
+        }
+        let head = head.lines().to_vec();
+        let acts = if refused || reset.is_some() { Vec::new() } else { answer.acts() };
         let mut service = Service::new(acts, http2, head, now);
         if let Some((message, _)) = asked.single {
             service.said(Some(message), true);
         }
         if refused {
             let told = client.hear(service.broken(Why::Refused(callouts::refused(self.envoy))));
+            self.grpc.ready.extend(told.into_iter().map(|event| (asked.vm, token, event)));
+        }
+        if let Some(reply) = &reset {
+            let told = client.hear(instead(reply));
             self.grpc.ready.extend(told.into_iter().map(|event| (asked.vm, token, event)));
         }
         let deadline = (timeout > 0).then(|| now.saturating_add(u64::from(timeout) * MILLISECOND));
@@ -181,7 +198,7 @@ impl World {
 }
 
 /// The head of a call as the service gets it.
-fn head(authority: &str, path: Vec<u8>, timeout: u32, single: bool, metadata: Pairs) -> Pairs {
+fn head_of(authority: &str, path: Vec<u8>, timeout: u32, single: bool, metadata: Pairs) -> Headers {
     // Metadata is added to it: to a line that there is one of, behind a comma.
     let mut head = Headers::new(Inline::Request);
     head.add(b":method", b"POST");
@@ -194,7 +211,28 @@ fn head(authority: &str, path: Vec<u8>, timeout: u32, single: bool, metadata: Pa
     }
     head.add(b"content-type", b"application/grpc");
     metadata.iter().for_each(|(name, value)| head.add(name, value));
-    head.lines().to_vec()
+    head
+}
+
+/// Envoy's answer where it can't write such a head, or the service doesn't take it; `message` is how long that of a single
+/// call is.
+fn unsent(head: &Headers, message: Option<usize>) -> Option<Reply> {
+    let mut routed = head.clone();
+    routed.set(b"x-forwarded-proto", b"http");
+    // A frame is five bytes longer than its message.
+    let lines = wire::head(head).headers;
+    let misled = match wire::length(&lines, true) {
+        Length::Untold => false,
+        Length::Bytes(length) => message.is_some_and(|message| message + 5 != length),
+        Length::Wrong => true,
+    };
+    let misled = misled.then(|| head::reset_in(502, "protocol error", 1));
+    head::refusal(&routed).or_else(|| head::reset_over_http2(&routed)).or(misled)
+}
+
+/// What the client hears of it.
+fn instead(reply: &Reply) -> Heard {
+    Heard::Local(String::from_utf8_lossy(&reply.body).into_owned(), reply.details())
 }
 
 impl Calls {
@@ -203,6 +241,18 @@ impl Calls {
         // A call that fails at once has used its token up.
         *made += 1;
         *made * 4 + if single { 1 } else { 2 }
+    }
+
+    /// No call is made, and the filter is told why: of metadata within the call, of the close behind the callback.
+    fn fails_at_once(&mut self, (vm, token): (u32, u32), told: Vec<Event>) -> Begun {
+        let mut begun = Begun::failed(Status::InternalFailure);
+        for event in told {
+            match event {
+                Event::Close(..) => self.deferred.push_back((vm, token, event)),
+                _ => begun.told.push((token, event)),
+            }
+        }
+        begun
     }
 
     fn place(&self, vm: u32, token: u32) -> Option<usize> {
@@ -261,6 +311,8 @@ impl Calls {
 
     /// What is to be told next.
     pub fn take_due(&mut self, now: u64) -> Option<(u32, u32, Event)> {
+        // By the time that anything is told there is a connection.
+        self.connected.extend(self.connecting.drain(..));
         loop {
             if let Some(ready) = self.take_ready() {
                 return Some(ready);
@@ -280,6 +332,7 @@ impl Calls {
             Brings::Heard(heard) => call.hear(heard, &mut self.ready),
             Brings::Ended => {
                 let (vm, cluster) = (call.vm, call.cluster.clone());
+                self.connected.retain(|(_, connected)| *connected != cluster);
                 let ended = self.calls.iter_mut().rev().filter(|call| call.vm == vm && call.cluster == cluster);
                 for call in ended {
                     let heard = call.service.broken(Why::Ended);

@@ -122,12 +122,12 @@ impl Service {
                 "connection_termination",
             ),
             Why::Late if self.headed => return Heard::Reset("response_timeout".into()),
-            Why::Late => return Heard::Local("upstream request timeout", "response_timeout".into()),
+            Why::Late => return Heard::Local("upstream request timeout".into(), "response_timeout".into()),
         };
         if self.headed {
             Heard::Reset(format!("upstream_reset_after_response_started{{{reason}}}"))
         } else {
-            Heard::Local(text, format!("upstream_reset_before_response_started{{{reason}}}"))
+            Heard::Local(text.into(), format!("upstream_reset_before_response_started{{{reason}}}"))
         }
     }
 }

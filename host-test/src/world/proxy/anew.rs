@@ -28,11 +28,13 @@ impl Proxy {
         // On a stream that stays open it answers whatever it waits for.
         if let Some(misled) = open.misled().filter(|_| name.is_empty()) {
             // The connection itself ends over HTTP/1 only.
-            self.world.borrow_mut().connected = misled == Misled::Refuses;
+            let mut world = self.world.borrow_mut();
+            world.connected = misled == Misled::Refuses && !world.pieces_wait;
+            drop(world);
             if misled == Misled::Refuses {
                 self.run(name, |run| {
                     run.stream.connected = true;
-                    run.upstream_babbles()
+                    run.upstream_refuses()
                 });
             }
             return false;
@@ -155,9 +157,9 @@ impl Retries {
     /// Whether an answer is one to try again for.
     fn tries_again(&self, response: &Response, head_request: bool) -> bool {
         let status = match &response.raw {
-            None => Some(u32::from(response.status)),
+            None => Some(u64::from(response.status)),
             Some(raw) => match codec::response(raw, head_request) {
-                Ok(codec::Response::Message(message)) => crate::world::head::status(&message.head).map(u32::from),
+                Ok(codec::Response::Message(message)) => crate::world::head::status(&message.head),
                 _ => None,
             },
         };
@@ -166,7 +168,7 @@ impl Retries {
             (RetryOn::ServerError, Some(status)) => status >= 500,
             (RetryOn::GatewayError, Some(status)) => (502..=504).contains(&status),
             (RetryOn::Retriable4xx, Some(status)) => status == 409,
-            (RetryOn::RetriableStatusCodes, Some(status)) => self.codes.iter().any(|code| u32::from(*code) == status),
+            (RetryOn::RetriableStatusCodes, Some(status)) => self.codes.iter().any(|code| u64::from(*code) == status),
             _ => false,
         })
     }

@@ -43,12 +43,15 @@ impl Proxy {
         self.reload(thread);
         self.connections += 1;
         let raw = step.request();
-        let read = codec::request(raw).unwrap_or(codec::Request::Refused(None));
+        let is_http2 = self.world.borrow().given.protocol == Protocol::Http2;
+        let read = codec::request(raw, is_http2).unwrap_or(codec::Request::Refused(None));
         if matches!(read, codec::Request::Refused(None)) {
             return;
         }
         let request = match &read {
-            codec::Request::Message(request) | codec::Request::Broken(request, _) => request,
+            codec::Request::Message(request)
+            | codec::Request::Broken(request, _)
+            | codec::Request::Rejected(request, _) => request,
             codec::Request::Turned(..) | codec::Request::Refused(_) => raw,
         };
         let (http2, began, behind) = {
@@ -91,9 +94,18 @@ impl Proxy {
         }
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
         let head = wire::request(request, http2);
+        if let codec::Request::Rejected(_, refusal) = &read {
+            self.run(name, |run| {
+                run.enter(&chain);
+                run.reject(head, refusal.clone());
+                Ok(())
+            });
+            return;
+        }
         let pace = Pace::of(&head, raw.raw.is_some(), http2);
         self.run(name, |run| {
             run.enter(&chain);
+            run.stream.dispatching = true;
             run.head(Side::Request, head, schedule.head_only)
         });
         self.pieces(name, Side::Request, schedule.pieces, pace);
@@ -157,7 +169,9 @@ impl Proxy {
         self.world.borrow_mut().connected = idles;
         let http2 = self.world.borrow().given.protocol == Protocol::Http2;
         let head_request = self.open.get(name).is_some_and(|open| open.stream.asks_for_head());
-        let bodiless = head_request || matches!(response.status, 204 | 304);
+        let changed = |open: &Open| open.stream.is_changed(u64::from(response.status));
+        let changed = response.raw.is_none() && self.open.get(name).is_some_and(changed);
+        let bodiless = head_request || matches!(response.status, 204 | 304) || changed;
         if let Some(raw) = &response.raw {
             return match codec::response(raw, head_request) {
                 Ok(codec::Response::Message(message)) => self.respond_raw(name, message),
@@ -169,10 +183,15 @@ impl Proxy {
         let no_trailers = HeaderLines::default();
         let trailers = if bodiless { &no_trailers } else { &response.trailers };
         let schedule = Schedule::of(body, !trailers.0.is_empty(), http2, response.more && !bodiless, cut);
-        let head = wire::response(response, http2, head_request);
+        let mut head = wire::response(response, http2, head_request);
+        if changed {
+            head.remove(b"content-length");
+            head.remove(b"content-type");
+        }
         let pace = Pace::of(&head, false, http2);
+        let details = if changed { "websocket_handshake_unsuccessful" } else { "via_upstream" };
         self.run(name, |run| {
-            run.stream.details = Some("via_upstream".into());
+            (run.stream.details, run.stream.answered) = (Some(details.into()), true);
             run.head(Side::Response, head, schedule.head_only)
         });
         self.pieces(name, Side::Response, schedule.pieces, pace);
@@ -181,7 +200,7 @@ impl Proxy {
 
     fn respond_raw(&mut self, name: &str, message: codec::Message) {
         self.run(name, |run| {
-            run.stream.details = Some("via_upstream".into());
+            (run.stream.details, run.stream.answered) = (Some("via_upstream".into()), true);
             run.head(Side::Response, message.head, message.head_only)
         });
         self.pieces(name, Side::Response, message.pieces, Pace::AtOnce);
@@ -198,6 +217,12 @@ impl Proxy {
         }
     }
 
+    /// Between two steps every stream's request has its connection.
+    pub(super) fn all_connect(&mut self) {
+        let names: Vec<String> = self.open.keys().cloned().collect();
+        names.iter().for_each(|name| self.connects(name));
+    }
+
     fn pieces(&mut self, name: &str, side: Side, pieces: Vec<(Vec<u8>, bool)>, pace: Pace) {
         for (index, (piece, end)) in pieces.into_iter().enumerate() {
             let is_end_alone = index > 0 && end && piece.is_empty();
@@ -205,7 +230,10 @@ impl Proxy {
                 self.events_of_now();
             }
             self.connects(name);
-            self.run(name, |run| run.body(side, piece, end));
+            self.run(name, |run| {
+                run.stream.dispatching = side == Side::Request;
+                run.body(side, piece, end)
+            });
         }
     }
 
@@ -219,10 +247,14 @@ impl Proxy {
             self.events_of_now();
         }
         self.connects(name);
-        self.run(name, |run| run.trailers(side, trailers));
+        self.run(name, |run| {
+            run.stream.dispatching = side == Side::Request;
+            run.trailers(side, trailers)
+        });
     }
 
     fn reset(&mut self, name: &str, peer: Peer) {
+        self.connects(name);
         match peer {
             Peer::Client => self.run(name, |run| run.client_leaves()),
             Peer::Upstream if self.open.get(name).is_some_and(|open| open.stream.is_replied()) => {}
@@ -234,19 +266,23 @@ impl Proxy {
     pub(super) fn run(&mut self, name: &str, act: impl FnOnce(&mut Run<'_>) -> Result<(), Halt>) {
         let Some(open) = self.open.get_mut(name).filter(|open| !open.stream.ended) else { return };
         self.world.borrow_mut().enter(open.thread);
-        let mut run = Run { world: &self.world, stream: &mut open.stream };
+        let mut unreached = self.unreached();
+        unreached.retain(|other| other != name);
+        let Some(mut run) = self.running(name) else { return };
         let acted = act(&mut run);
         run.settle(acted);
+        run.stream.dispatched();
         self.acts();
+        self.forget_unreached(unreached);
         self.refused(name);
     }
 
     /// Over HTTP/2 whoever takes a message for broken resets the stream, of which Envoy hears before the next
     /// piece where each waits for the one before.
     fn refused(&mut self, name: &str) {
-        let Some(open) = self.open.get_mut(name).filter(|_| !name.is_empty()) else { return };
+        let Some(open) = self.open.get_mut(name).filter(|open| !open.in_one_go) else { return };
         if open.stream.is_left(Side::Request) {
-            self.run(name, |run| run.upstream_babbles());
+            self.run(name, |run| run.upstream_refuses());
         } else if open.stream.is_left(Side::Response) {
             self.run(name, |run| run.client_leaves());
         }

@@ -267,25 +267,48 @@ impl Proxy {
         if self.world.borrow().acts.is_empty() {
             return;
         }
-        let unreached = |open: &Open| open.stream.upstream.is_none() && !open.stream.ended;
-        let names: Vec<String> =
-            self.open.iter().filter(|(_, open)| unreached(open)).map(|(name, _)| name.clone()).collect();
+        let unreached = self.unreached();
         loop {
             let next = self.world.borrow_mut().acts.pop_front();
             let Some(Acted { vm, context, act }) = next else { break };
-            for open in self.open.values_mut() {
-                let mut run = Run { world: &self.world, stream: &mut open.stream };
-                let Some(seat) = run.seat_of(vm, context) else { continue };
-                self.world.borrow_mut().enter(open.thread);
-                let acted = run.act(seat, act);
-                run.settle(acted);
-                break;
+            let of_it = |(_, open): &(&String, &Open)| open.stream.seat_of(vm, context).is_some();
+            let Some((name, thread)) = self.open.iter().find(of_it).map(|(name, open)| (name.clone(), open.thread))
+            else {
+                continue;
+            };
+            self.world.borrow_mut().enter(thread);
+            if let Some(mut run) = self.running(&name) {
+                run.act_on(vm, context, act);
             }
         }
+        self.forget_unreached(unreached);
+    }
+
+    /// A stream, with the others that are in flight on its thread.
+    fn running(&mut self, name: &str) -> Option<Run<'_>> {
+        let thread = self.open.get(name)?.thread;
+        let (mut stream, mut others) = (None, Vec::new());
+        for (other, open) in self.open.iter_mut().filter(|(_, open)| open.thread == thread) {
+            if other == name {
+                stream = Some(&mut open.stream);
+            } else if !open.stream.ended {
+                others.push(&mut open.stream);
+            }
+        }
+        Some(Run { world: &self.world, stream: stream?, others })
+    }
+
+    /// Streams whose requests haven't reached the upstream.
+    fn unreached(&self) -> Vec<String> {
+        let unreached = |open: &Open| open.stream.upstream.is_none() && !open.stream.ended;
+        self.open.iter().filter(|(_, open)| unreached(open)).map(|(name, _)| name.clone()).collect()
+    }
+
+    /// What was sent upstream of a stream that ended before there was a connection, nobody has.
+    fn forget_unreached(&mut self, names: Vec<String>) {
         for name in names {
             let open = self.open.get_mut(&name);
             if let Some(open) = open.filter(|open| open.stream.ended && !open.stream.connected) {
-                // It ended before there was a connection.
                 open.stream.upstream = None;
             }
         }

@@ -18,6 +18,7 @@ impl Proxy {
         }
         let taken = step.update.as_ref().map(|update| self.update(update));
         let name = step.stream.clone().unwrap_or_default();
+        self.all_connect();
         if step.acts() {
             self.exchange(&name, step, cut);
         }

@@ -12,7 +12,7 @@ use std::rc::Rc;
 use super::Proxy;
 use crate::{
     scenario::Update,
-    world::{Plugin, logs::Level, stream::Run},
+    world::{Plugin, logs::Level},
 };
 
 /// What was found out about configurations, while the VM configuration that they came with is in use.
@@ -111,11 +111,14 @@ impl Proxy {
     /// Closes what is left of an old chain whose time is over.
     pub(super) fn drained(&mut self, generation: u32) {
         self.drains.retain(|drain| drain.generation != generation);
-        for open in self.open.values_mut().filter(|open| open.generation == generation && !open.stream.ended) {
-            self.world.borrow_mut().enter(open.thread);
-            let mut run = Run { world: &self.world, stream: &mut open.stream };
-            let left = run.client_leaves();
-            run.settle(left);
+        let old = self.open.iter().filter(|(_, open)| open.generation == generation && !open.stream.ended);
+        let old: Vec<_> = old.map(|(name, open)| (name.clone(), open.thread)).collect();
+        for (name, thread) in old {
+            self.world.borrow_mut().enter(thread);
+            if let Some(mut run) = self.running(&name) {
+                let left = run.client_leaves();
+                run.settle(left);
+            }
         }
         self.threads.iter_mut().for_each(|thread| thread.drop_old(generation));
         self.sweep();

@@ -2,12 +2,13 @@
 //! resumes it, or a stream that does so to its neighbour.
 //!
 //! 1. Envoy keeps such acts, in the order in which they were asked for, until a callback of the VM returns: the one that
-//!    asked, or one that comes of an earlier act. So the second act on a stream meets it in the middle of the first.
+//!    asked, or one that comes of an earlier act. So the second act begins in the middle of the first, whichever streams
+//!    the two are for.
 //! 2. A reply behind a close still passes the filters and reaches the client. Once the response has begun it can end
 //!    Envoy's process; a second close does, and so does a reply or a close behind a reply then.
 //! 3. A request's head goes on also behind a reply, and a response behind the end of its stream.
 
-use super::{Halt, Run};
+use super::{Halt, Run, Stream};
 use crate::world::{Side, exchange::Resume, reply::Reply};
 
 const ENDED_TWICE: &str = "a close behind another end of the stream, or a reply behind one once the response has begun, can end \
@@ -31,13 +32,15 @@ pub struct Acted {
     pub act: Act,
 }
 
-impl Run<'_> {
+impl Stream {
     /// The place of a context in this stream.
     pub fn seat_of(&self, vm: u32, context: u32) -> Option<usize> {
-        self.stream.seats.iter().position(|seat| seat.is_live() && seat.vm() == Some(vm) && seat.id == Some(context))
+        self.seats.iter().position(|seat| seat.is_live() && seat.vm() == Some(vm) && seat.id == Some(context))
     }
+}
 
-    pub fn act(&mut self, seat: usize, act: Act) -> Result<(), Halt> {
+impl Run<'_> {
+    fn act(&mut self, seat: usize, act: Act) -> Result<(), Halt> {
         match act {
             Act::Reply(reply) => Err(Halt::Replied(reply)),
             Act::Close => Err(Halt::Cut),
@@ -66,7 +69,7 @@ impl Run<'_> {
         }
     }
 
-    /// Acts that wait for this filter's stream, now that a callback of its VM has returned.
+    /// Acts that wait, now that a callback of this filter's VM has returned.
     pub(super) fn acts_within(&mut self, seat: usize) -> Result<(), Halt> {
         loop {
             let Some((vm, id)) = self.stream.seats.get(seat).and_then(|seat| Some((seat.vm()?, seat.id?))) else {
@@ -75,16 +78,39 @@ impl Run<'_> {
             let next = {
                 let mut world = self.world.borrow_mut();
                 let first = world.acts.iter().position(|acted| acted.vm == vm);
-                first
-                    .filter(|place| world.acts.get(*place).is_some_and(|acted| acted.context == id))
-                    .and_then(|place| world.acts.remove(place))
+                first.and_then(|place| world.acts.remove(place))
             };
-            let Some(acted) = next else { return Ok(()) };
-            match acted.act {
+            let Some(Acted { context, act, .. }) = next else { return Ok(()) };
+            match act {
+                act if context != id => self.act_elsewhere(vm, context, act),
                 Act::Resume(side) if self.runs(seat, side) => self.resumes_itself(seat, side),
                 act => self.act(seat, act)?,
             }
         }
+    }
+
+    /// An act on another stream, in the middle of what happens to this one.
+    fn act_elsewhere(&mut self, vm: u32, context: u32, act: Act) {
+        let Some(place) = self.others.iter().position(|other| other.seat_of(vm, context).is_some()) else { return };
+        let mut others: Vec<&mut Stream> = vec![&mut *self.stream];
+        let mut acted_on = None;
+        for (index, other) in self.others.iter_mut().enumerate() {
+            if index == place {
+                acted_on = Some(&mut **other);
+            } else {
+                others.push(&mut **other);
+            }
+        }
+        let Some(stream) = acted_on else { return };
+        let mut run = Run { world: self.world, stream, others };
+        run.act_on(vm, context, act);
+    }
+
+    /// An act on a context of this stream, and what comes of it.
+    pub fn act_on(&mut self, vm: u32, context: u32, act: Act) {
+        let Some(seat) = self.stream.seat_of(vm, context) else { return };
+        let acted = self.act(seat, act);
+        self.settle(acted);
     }
 
     /// Whether the callback that has returned is one of this message.

@@ -1,7 +1,7 @@
 //! A stream that the router tries again, gives up, or sends elsewhere.
 
 use super::{Run, Stream};
-use crate::world::{Headers, wire};
+use crate::world::{Headers, head, wire};
 
 /// The line that tells the upstream which attempt it is.
 const COUNT: &[u8] = b"x-envoy-attempt-count";
@@ -40,6 +40,7 @@ impl Run<'_> {
     /// What is known when the stream that is redirected ends.
     pub fn redirect(&mut self, request: Headers, response: Headers) {
         self.stream.details = Some("internal_redirect".into());
+        self.stream.code = head::status(&response);
         (self.stream.request.headers, self.stream.response.headers) = (Some(request), Some(response));
         self.choose_route();
     }

@@ -3,23 +3,37 @@
 use super::{Halt, Run};
 use crate::{
     outcome::Message,
-    world::{Headers, Side, head, reply::Reply, wire},
+    world::{
+        Headers, Side, head,
+        heard::{self, Lines},
+        reply::Reply,
+        wire::{self, Length},
+    },
 };
+
+const CONNECTS: &str = "a filter made the request an extended CONNECT, behind which Envoy and its upstream speak something else; this \
+                        host doesn't play that: run the scenario in Envoy";
 
 impl Run<'_> {
     /// A head that passed all filters.
     pub(super) fn head_through(&mut self, side: Side, end: bool) -> Result<(), Halt> {
         match side {
-            Side::Request => self.behind()?,
+            Side::Request => {
+                self.behind()?;
+                let headers = self.stream.request.headers.as_ref();
+                let of = |is: &dyn Fn(&Headers) -> bool| !self.stream.http2 && headers.is_some_and(is);
+                let (misframed, unframed) =
+                    (of(&|headers| head::is_misframed(headers, end)), of(&|headers| head::is_upgrade(headers)));
+                (self.stream.request.misframed, self.stream.request.unframed) = (misframed, unframed);
+            }
             Side::Response => self.towards_client()?,
         }
+        if self.is_refused_at_once(side) || end && self.is_refused(side, 0, true) {
+            let direction = self.stream.direction(side);
+            (direction.refused, direction.unheard) = (true, true);
+        }
         if end {
-            // A message that is broken from the start isn't heard at all.
-            let unheard = self.is_refused(side, 0, true);
             self.complete(side);
-            if unheard && let Some(message) = self.receiver(side) {
-                message.complete = true;
-            }
         }
         Ok(())
     }
@@ -29,7 +43,10 @@ impl Run<'_> {
             self.stream.sent += data.len() as u64;
         }
         self.stream.direction(side).went += data.len();
+        let direction = self.stream.direction(side);
+        let misframed = direction.misframed || direction.unframed;
         if !self.is_refused(side, data.len(), end)
+            && !misframed
             && let Some(message) = self.receiver(side).filter(|message| !message.complete)
         {
             message.body.extend(data);
@@ -42,6 +59,13 @@ impl Run<'_> {
 
     pub(super) fn trailers_through(&mut self, side: Side) -> Result<(), Halt> {
         let trailers = self.stream.direction(side).trailers.as_ref().map(wire::trailers).unwrap_or_default();
+        let trailers = match self.read_trailers(side, trailers) {
+            Some(trailers) => trailers,
+            None => {
+                self.stream.direction(side).refused = true;
+                Vec::new()
+            }
+        };
         if !self.is_refused(side, 0, true)
             && let Some(message) = self.receiver(side)
         {
@@ -49,6 +73,42 @@ impl Run<'_> {
         }
         self.complete(side);
         Ok(())
+    }
+
+    /// Whether the receiver makes nothing of the head that it has just got.
+    fn is_refused_at_once(&mut self, side: Side) -> bool {
+        let http2 = self.stream.http2;
+        if !http2 && side == Side::Response {
+            // A client of HTTP/1 makes up its mind behind the end (`heard`).
+            return false;
+        }
+        let bodiless = side == Side::Response && self.stream.head_request;
+        let headers = self.stream.request.headers.as_ref();
+        if side == Side::Request {
+            let reset = headers.filter(|_| http2).and_then(head::reset_over_http2);
+            self.stream.request.reset = self.stream.request.reset.take().or(reset);
+            if self.stream.request.reset.is_some() {
+                return true;
+            }
+        }
+        let Some(message) = self.receiver(side) else { return false };
+        let wrong = !bodiless && wire::length(&message.headers, http2) == Length::Wrong;
+        let refused = wrong || side == Side::Response && !heard::is_head_of_http2(message);
+        self.stream.direction(side).hung_up |= refused && !http2;
+        refused
+    }
+
+    /// Trailers as the receiver reads them; `None` where it can't.
+    fn read_trailers(&mut self, side: Side, lines: Lines) -> Option<Lines> {
+        if !self.stream.http2 {
+            // Those of a response it reads behind its end, with the rest.
+            let read = if side == Side::Request { heard::split(&lines) } else { Some((lines, None)) };
+            self.stream.direction(side).hung_up |= read.is_none();
+            return read.map(|(lines, _)| lines);
+        }
+        let read = heard::trailers_of_http2(lines);
+        self.stream.direction(side).hung_up |= read == Err(heard::Unread::Illegible);
+        read.ok()
     }
 
     /// Whether the receiver takes the message for broken, from here on: over HTTP/2 the length that is announced
@@ -69,10 +129,11 @@ impl Run<'_> {
 
     /// A length that was right when the message came, and no longer is.
     fn look_at_length(&mut self, side: Side) {
+        let http2 = self.stream.http2;
         let direction = self.stream.direction(side);
         let was_right = direction.announced.is_none_or(|announced| !direction.ended || announced == direction.came);
         let went = direction.went;
-        let announced = self.receiver(side).and_then(|message| wire::announced(&message.headers));
+        let announced = self.receiver(side).and_then(|message| wire::announced(&message.headers, http2));
         if let Some(announced) = announced.filter(|announced| was_right && *announced != went) {
             let message = if side == Side::Request { "request" } else { "response" };
             let told = format!(
@@ -103,14 +164,35 @@ impl Run<'_> {
             return Err(Halt::Replied(reply.clone()));
         }
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        if let Some(refusal) = head::refusal(&headers, self.stream.http2) {
-            return Err(Halt::Replied(refusal));
+        let refusal = head::refusal(&headers);
+        // Once there is a connection, what can't be written is found out.
+        let at_once =
+            refusal.as_ref().is_some_and(|refusal| !head::is_unwritable(refusal)) || self.world.borrow().connected;
+        if let Some(refusal) = refusal.as_ref().filter(|_| at_once) {
+            return Err(Halt::Replied(refusal.clone()));
+        }
+        if refusal.is_none() && headers.get(b":method") == Some(b"CONNECT") {
+            self.world.borrow_mut().fatal.push(CONNECTS.into());
         }
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
-        self.stream.request.refused = false;
-        let earlier = self.stream.upstream.replace(wire::head(&headers));
+        let request = &mut self.stream.request;
+        (request.refused, request.unheard, request.hung_up, request.reset) = (false, false, false, refusal);
+        let mut message = wire::head(&headers);
+        if self.stream.http2 {
+            // Its peer takes no fragment for a part of the path.
+            if let Some(fragment) = message.start.find('#') {
+                message.start.truncate(fragment);
+                if message.start.ends_with(' ') {
+                    message.start.push('/');
+                }
+            }
+        } else {
+            // Its peer reads them so.
+            message.headers.iter_mut().for_each(|(_, value)| *value = wire::without_blanks(value).to_vec());
+        }
+        let earlier = self.stream.upstream.replace(message);
         self.stream.upstream_before.extend(earlier);
         Ok(())
     }
@@ -121,7 +203,12 @@ impl Run<'_> {
         let status = head::status(&headers);
         if let Some(status) = status {
             wire::sanitise_response(&mut headers, self.stream.http2);
-            self.stream.client = Some(Message { start: status.to_string(), ..wire::head(&headers) });
+            // Over HTTP/2 it goes as it is written.
+            let head = wire::head(&headers);
+            let start = if self.stream.http2 { head.start.clone() } else { status.to_string() };
+            self.stream.client = Some(Message { start, ..head });
+            self.stream.unsent = self.stream.http2 && self.stream.dispatching;
+            self.stream.code = Some(status);
             self.date(&mut headers);
         }
         self.stream.response.headers = Some(headers);
@@ -138,7 +225,8 @@ impl Run<'_> {
     }
 
     fn complete(&mut self, side: Side) {
-        let refused = self.stream.direction(side).refused;
+        let direction = self.stream.direction(side);
+        let refused = direction.refused || direction.misframed;
         self.look_at_length(side);
         if let Some(message) = self.receiver(side) {
             message.complete = !refused;

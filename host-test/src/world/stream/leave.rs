@@ -34,6 +34,23 @@ impl Run<'_> {
         Err(Halt::Replied(head::reset_in(502, "protocol error", self.stream.attempt)))
     }
 
+    /// The upstream takes the request for broken: over HTTP/2 it resets the stream, or closes the connection where
+    /// nothing of it can be read.
+    pub fn upstream_refuses(&mut self) -> Result<(), Halt> {
+        if let Some(reset) = self.stream.request.reset.take().filter(|_| self.stream.response.headers.is_none()) {
+            return Err(Halt::Replied(reset));
+        }
+        if !self.stream.is_hung_up() {
+            return self.upstream_babbles();
+        }
+        self.stream.flags |= UPSTREAM_CONNECTION_TERMINATION;
+        if self.stream.response.headers.is_some() {
+            self.stream.details = Some("upstream_reset_after_response_started{connection_termination}".into());
+            return Err(Halt::Cut);
+        }
+        Err(Halt::Replied(head::reset_in(503, "connection termination", self.stream.attempt)))
+    }
+
     /// The upstream leaves before it said all. A head without the rest of its message is an error of
     /// HTTP/1 to Envoy.
     pub fn upstream_reset(&mut self) -> Result<(), Halt> {

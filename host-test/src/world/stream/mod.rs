@@ -28,7 +28,7 @@ pub use self::{
     filter::{Filter, Refused, Trap},
     run::Run,
 };
-use super::{Clock, Exchange, Headers, Side, filter_state::Declared, proxy::Root, reply::Reply};
+use super::{Clock, Exchange, Headers, Side, filter_state::Declared, head, proxy::Root, reply::Reply};
 use crate::outcome::Message;
 
 /// Why a message goes no further for now, against what the filters' answers say.
@@ -99,6 +99,16 @@ struct Direction {
     went: usize,
     /// Its receiver took it for broken.
     refused: bool,
+    /// It did so with the head, of which it says nothing.
+    unheard: bool,
+    /// Its head tells another framing than that of what follows, so that its receiver waits for ever.
+    misframed: bool,
+    /// It has no framing, so that its receiver reads no body.
+    unframed: bool,
+    /// What Envoy answers for that, if not that the upstream babbles.
+    reset: Option<Reply>,
+    /// It took what came for no HTTP at all, and closed the connection.
+    hung_up: bool,
     /// That receiver has reset the stream.
     left: bool,
 }
@@ -132,6 +142,8 @@ pub struct Stream {
     pub details: Option<String>,
     /// `response.flags` of a stream that somebody left.
     flags: u64,
+    /// The status that the log tells: of the response that came last, and once it went on as filters left it.
+    code: Option<u64>,
     /// Bytes of body that came from the client, and that went to it.
     received: u64,
     sent: u64,
@@ -153,6 +165,12 @@ pub struct Stream {
     pub head_request: bool,
     /// Which attempt reaches the upstream, from 1.
     pub attempt: u32,
+    /// Whether the response is the upstream's.
+    pub answered: bool,
+    /// Bytes of the client's are being worked off. Over HTTP/2 nothing goes to it meanwhile.
+    pub dispatching: bool,
+    /// The response's head has yet to leave.
+    unsent: bool,
     /// Whether there is a connection to the upstream, of which filters can read.
     pub connected: bool,
 }
@@ -183,6 +201,7 @@ impl Stream {
             hosted: false,
             details: None,
             flags: 0,
+            code: None,
             received: 0,
             sent: 0,
             http2,
@@ -196,8 +215,16 @@ impl Stream {
             shown_behind_end: false,
             head_request: false,
             attempt: 1,
+            answered: false,
+            dispatching: false,
+            unsent: false,
             connected: false,
         }
+    }
+
+    /// What the client sent was worked off, and what is meant for it leaves.
+    pub fn dispatched(&mut self) {
+        (self.dispatching, self.unsent) = (false, false);
     }
 
     pub fn behind(&self) -> &Behind {
@@ -209,14 +236,14 @@ impl Stream {
         self.upstream.as_ref().is_some_and(|upstream| upstream.start.starts_with("HEAD "))
     }
 
-    /// What the upstream heard of the request. Over HTTP/2 it says nothing of one that is broken from the start.
+    /// What the upstream heard of the request. It says nothing of one that is broken from the start.
     pub fn heard_by_upstream(&self) -> Option<&Message> {
-        self.upstream.as_ref().filter(|upstream| !(self.request.refused && upstream.complete))
+        self.upstream.as_ref().filter(|_| !self.request.unheard)
     }
 
     /// What the client heard of the response.
     pub fn heard_by_client(&self) -> Option<&Message> {
-        self.client.as_ref().filter(|client| !(self.response.refused && client.complete))
+        self.client.as_ref().filter(|_| !self.response.unheard)
     }
 
     /// Whether somebody replied, so that nobody hears the upstream any more.
@@ -229,8 +256,18 @@ impl Stream {
         self.request.refused
     }
 
+    /// Whether it also closed the connection.
+    pub fn is_hung_up(&self) -> bool {
+        self.request.hung_up
+    }
+
     pub fn is_http2(&self) -> bool {
         self.http2
+    }
+
+    /// Whether an answer of the upstream ends with its head, because it answers an upgrade.
+    pub fn is_changed(&self, status: u64) -> bool {
+        !self.http2 && self.request.headers.as_ref().is_some_and(|request| head::is_changed(request, status))
     }
 
     pub fn request_headers(&self) -> Option<&Headers> {
@@ -268,7 +305,8 @@ impl Stream {
         (exchange.by_path, exchange.hosted) = (self.by_path, self.hosted);
         (exchange.rerouted, exchange.received, exchange.sent) = (self.rerouted, self.received, self.sent);
         exchange.details.clone_from(&self.details);
-        exchange.flags = self.flags;
+        exchange.upstream_ended = self.answered && self.response.ended;
+        (exchange.flags, exchange.code) = (self.flags, self.code);
         exchange.attempt = if self.upstream.is_some() { self.attempt } else { 0 };
     }
 

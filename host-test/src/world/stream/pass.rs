@@ -11,7 +11,7 @@ use super::{
     Halt, Iteration, Run,
     piece::{count, too_large},
 };
-use crate::world::{Headers, Phase, Side, exchange::Half, reply::Reply, wire};
+use crate::world::{Headers, Phase, Side, exchange::Half, head, reply::Reply, wire};
 
 impl Run<'_> {
     /// The filter at a place, counted from where the message comes.
@@ -24,10 +24,15 @@ impl Run<'_> {
 
     /// A head begins its way.
     pub fn head(&mut self, side: Side, headers: Headers, end: bool) -> Result<(), Halt> {
+        let http2 = self.stream.http2;
         let direction = self.stream.direction(side);
-        direction.announced = wire::announced(&wire::head(&headers).headers);
+        direction.announced = wire::announced(&wire::head(&headers).headers, http2);
+        let code = head::status(&headers);
         direction.headers = Some(headers);
         direction.ended = end;
+        if side == Side::Response {
+            self.stream.code = code;
+        }
         if side == Side::Request {
             self.choose_route();
         }
@@ -88,7 +93,18 @@ impl Run<'_> {
     fn headers_at(&mut self, side: Side, seat: usize, end: bool) -> Result<bool, Halt> {
         let lines = self.stream.direction(side).headers.as_ref().map_or(0, |headers| headers.lines().len());
         self.prepare(seat, Phase::Headers(side), end, |half| half.headers_open = true);
-        let returned = self.call(seat, |filter, id| filter.headers(id, side, count(lines), end))?;
+        let called = self.call(seat, |filter, id| filter.headers(id, side, count(lines), end));
+        let returned = match called {
+            Err(halt) if side == Side::Response && self.resumed_first(seat) => {
+                // The head goes on before the stream ends.
+                if end || self.stream.http2 && matches!(halt, Halt::Cut) {
+                    return Err(self.ended(seat, "proxy_on_response_headers", super::run::RESUMED_FIRST));
+                }
+                self.resume(side, seat)?;
+                return Err(halt);
+            }
+            called => called?,
+        };
         let resumed = self.resumed(side, seat);
         if resumed && side == Side::Response && matches!(returned, 0 | 2) {
             return Err(self.ended(seat, "proxy_on_response_headers", super::run::SENT_TWICE));
@@ -194,7 +210,16 @@ impl Run<'_> {
             pass.ended = true;
             let lines = self.stream.direction(side).trailers.as_ref().map_or(0, |lines| lines.lines().len());
             self.prepare(seat, Phase::Trailers(side), true, |half| half.trailers_open = true);
-            let returned = self.call(seat, |filter, id| filter.trailers(id, side, count(lines)))?;
+            let called = self.call(seat, |filter, id| filter.trailers(id, side, count(lines)));
+            if let Err(halt) = &called
+                && side == Side::Response
+            {
+                let resumed = self.resumed(side, seat);
+                if self.resumed_first(seat) || resumed && matches!(halt, Halt::Cut) {
+                    return Err(self.ended(seat, "proxy_on_response_trailers", super::run::RESUMED_FIRST));
+                }
+            }
+            let returned = called?;
             let resumed = self.resumed(side, seat);
             if resumed && side == Side::Response && returned == 0 {
                 return Err(self.ended(seat, "proxy_on_response_trailers", super::run::SENT_TWICE));
@@ -272,6 +297,17 @@ impl Run<'_> {
 
     pub(super) fn put_back(&mut self, side: Side, data: Vec<u8>) {
         self.stream.direction(side).buffered.get_or_insert_default().extend(data);
+    }
+
+    /// Whether the filter resumed the response in its callback before it replied or closed.
+    fn resumed_first(&self, seat: usize) -> bool {
+        let Some(seat) = self.stream.seats.get(seat) else { return false };
+        let mut exchange = seat.exchange.borrow_mut();
+        let first = std::mem::take(&mut exchange.resumed_first);
+        if first {
+            exchange.take_resumed(Side::Response);
+        }
+        first
     }
 
     pub(super) fn resumed(&self, side: Side, seat: usize) -> bool {

@@ -10,6 +10,7 @@ impl Run<'_> {
         }
         if self.stream.client.is_some() {
             // Too late to say anything else.
+            self.drop_unsent();
             self.end();
             return Ok(());
         }
@@ -21,9 +22,33 @@ impl Run<'_> {
         self.stream.replied = true;
         let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
         let bodiless = body.is_empty() || self.stream.head_request;
-        self.head(Side::Response, headers, bodiless)?;
+        if let Err(halt) = self.head(Side::Response, headers, bodiless) {
+            // While the client's bytes are worked off the stream isn't taken apart.
+            let shown = self.stream.dispatching && self.stream.http2 && self.stream.request.ended && !bodiless;
+            if matches!(halt, Halt::Replied(_)) && shown {
+                self.show_replaced(body);
+            }
+            return Err(halt);
+        }
         // Within Envoy a reply is no HTTP/1 message: its only piece ends it.
         if bodiless { Ok(()) } else { self.body(Side::Response, body, true) }
+    }
+
+    /// A reply was replied to by a filter that it passed, and those that it had passed before see its body all the same.
+    fn show_replaced(&mut self, mut body: Vec<u8>) {
+        for seat in (0..self.stream.seats.len()).rev() {
+            let passed = self.stream.seats.get(seat).is_some_and(|seat| seat.is_live() && seat.response.head_on);
+            if !passed {
+                if self.stream.seats.get(seat).is_some_and(super::Seat::is_live) {
+                    return;
+                }
+                continue;
+            }
+            match self.data_at(Side::Response, seat, body, true, false) {
+                Ok(Some(on)) => body = on,
+                _ => return,
+            }
+        }
     }
 
     /// A filter replied and closed the stream as well: Envoy ends the stream first, and then shows every
@@ -50,9 +75,18 @@ impl Run<'_> {
         self.direct(reply);
     }
 
+    /// The same where the head is known as filters would see it, and its route.
+    pub fn reject(&mut self, head: Headers, reply: Reply) {
+        self.stream.request.headers = Some(head);
+        self.choose_route();
+        let known = self.stream.request.headers.take();
+        self.refuse(known, reply);
+    }
+
     /// A reply that goes to the client past all filters.
     fn direct(&mut self, reply: Reply) {
         self.stream.details = Some(reply.details());
+        self.stream.code = Some(u64::from(reply.status));
         let (mut headers, body) = reply.into_response(self.stream.request.headers.as_ref());
         wire::sanitise_response(&mut headers, self.stream.http2);
         let mut message = wire::head(&headers);

@@ -11,6 +11,8 @@ use crate::{
 /// What a callback of the response asked for, and may not.
 pub(super) const SENT_TWICE: &str = "resuming the response in a callback that lets it on sends it twice, and where it \
                                      ends there it ends Envoy 1.40 (SIGSEGV): hold it, or resume nothing";
+pub(super) const RESUMED_FIRST: &str = "resuming the response and replying or closing behind it, in a callback with which the response \
+                                        ends, or closing behind it over HTTP/2, ends Envoy 1.40 (SIGSEGV): do one of them";
 const REPLIED_AND_CLOSED: &str =
     "replying and closing the stream in one callback of the response ends Envoy 1.40 (SIGSEGV): do one of them";
 
@@ -18,6 +20,8 @@ const REPLIED_AND_CLOSED: &str =
 pub struct Run<'a> {
     pub world: &'a Shared,
     pub stream: &'a mut Stream,
+    /// The other streams in flight on the same thread: their contexts are within reach of every callback of their VM.
+    pub others: Vec<&'a mut Stream>,
 }
 
 impl Run<'_> {
@@ -65,7 +69,10 @@ impl Run<'_> {
         let known = self.stream.seats.get(seat).and_then(|seat| Some((seat.id?, Rc::clone(seat.root.as_ref()?))));
         let Some((id, root)) = known else { return Ok(0) };
         self.stream.lend(seat);
+        let vm = root.vm_number();
+        self.others.iter_mut().for_each(|other| other.lend_to(vm));
         let returned = root.call(|filter| callback(filter, id));
+        self.others.iter_mut().for_each(|other| other.reclaim_from(vm));
         self.stream.reclaim(seat);
         let failed = if matches!(returned, Some(Ok(_))) { root.call(|filter| filter.failed()).flatten() } else { None };
         if let Some(trap) = failed {
@@ -88,7 +95,10 @@ impl Run<'_> {
                     }
                     (Some(reply), true) => Err(Halt::Abandoned(reply)),
                     (Some(reply), false) => Err(Halt::Replied(reply)),
-                    (None, true) => Err(Halt::Cut),
+                    (None, true) => {
+                        self.stream.details.clone_from(&exchange.details);
+                        Err(Halt::Cut)
+                    }
                     (None, false) => {
                         drop(exchange);
                         self.acts_within(seat).map(|()| returned)
@@ -149,10 +159,18 @@ impl Run<'_> {
                     Ok(())
                 }
                 Halt::Cut => {
+                    self.drop_unsent();
                     self.end();
                     Ok(())
                 }
             };
+        }
+    }
+
+    /// A stream that is reset before the response's head has left: the client hears nothing of it.
+    pub(super) fn drop_unsent(&mut self) {
+        if self.stream.unsent && !self.stream.ended {
+            self.stream.client = None;
         }
     }
 
@@ -168,6 +186,9 @@ impl Run<'_> {
                 {
                     let mut exchange = place.exchange.borrow_mut();
                     exchange.phase = phase;
+                    if phase == Phase::Log {
+                        exchange.lose_piece();
+                    }
                     if phase == Phase::Log && self.stream.replied && self.stream.request.ended {
                         exchange.drain_piece();
                     }
