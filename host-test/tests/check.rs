@@ -98,6 +98,41 @@ fn a_file_that_cant_be_read_says_why_and_where() {
 }
 
 #[test]
+fn one_file_that_cant_be_read_doesnt_hide_what_the_others_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.yaml");
+    fs::write(&broken, "static_resources:\n  listeners: [\n").unwrap();
+    let good = files("wrong").into_iter().find(|file| file.ends_with("nothing.yaml")).unwrap();
+    let missing = folder.path().join("missing.yaml");
+    let found = check::findings(&[broken.clone(), good.clone(), missing.clone()], &[], "1.40").unwrap();
+    let of = |file: &Path| -> Vec<(&str, usize)> {
+        let found = found.iter().filter(|finding| finding.file == file);
+        found.map(|finding| (finding.rule.id, finding.at.line)).collect()
+    };
+    assert_eq!(of(&broken), [("unreadable", 2)], "{found:#?}");
+    assert_eq!(of(&missing), [("unreadable", 1)]);
+    assert_eq!(of(&good).len(), promised(&good).len());
+}
+
+#[test]
+fn a_remedy_names_nothing_that_the_version_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    let config = "config: {vm_config: {vm_id: a, code: {remote: {http_uri: {uri: 'https://modules.example/a.wasm'}}}}}";
+    let of_type = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+    fs::write(&file, format!("name: a\ntyped_config: {{{of_type}, {config}}}\n")).unwrap();
+    let remedies = |envoy: &str| -> String {
+        let found = check::findings(std::slice::from_ref(&file), &[], envoy).unwrap();
+        found.iter().map(|finding| format!("{}\n", finding.remedy)).collect()
+    };
+    let (new, old, older) = (remedies("1.40"), remedies("1.36"), remedies("1.32"));
+    assert!(new.contains("vm_config.capability_restriction_config") && new.contains("FAIL_RELOAD"), "{new}");
+    assert!(!old.contains("vm_config.capability_restriction_config") && old.contains("FAIL_RELOAD"), "{old}");
+    assert!(old.contains("capability_restriction_config, beside vm_config"), "{old}");
+    assert!(!older.contains("FAIL_RELOAD"), "{older}");
+}
+
+#[test]
 fn every_example_of_this_repository_is_clean() {
     let workspace = Workspace::find().unwrap();
     let modules = modules();
@@ -114,7 +149,7 @@ fn each_rule_has_a_file_that_breaks_it() {
     let promised: BTreeSet<String> =
         files("wrong").iter().flat_map(|file| promised(file).into_values().flatten()).collect();
     // What a module does, or a machine lacks: `asked` has a test of each.
-    let others = ["configuration-unseen", "filter-elsewhere", "module-traps"];
+    let others = ["configuration-unseen", "filter-elsewhere", "module-traps", "unreadable"];
     for rule in finding::ALL.iter().filter(|rule| !others.contains(&rule.id)) {
         assert!(promised.contains(rule.id), "{}", rule.id);
     }

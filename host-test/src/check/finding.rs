@@ -53,6 +53,7 @@ macro_rules! rules {
 }
 
 rules! {
+    UNREADABLE: Error "unreadable" "A file can't be read, or is no YAML; the others were looked at.",
     TEMPLATE: Note "template" "The file is a template; what becomes of it can't be seen.",
     NOTHING_READ: Warning "nothing-read" "The file holds nothing that is looked at: no listener, route or wasm filter.",
     NOT_A_LIST: Error "not-a-list" "Envoy wants a list where something else stands.",
@@ -74,6 +75,8 @@ rules! {
     VM_KEY_AMBIGUOUS: Error "vm-key-ambiguous" "One VM is configured in two ways; the first that is loaded wins.",
     FAIL_OPEN: Error "fail-open" "Traffic passes unguarded once the module has failed.",
     FAIL_OPEN_OTHER: Warning "fail-open-other" "Traffic passes unfiltered once a module has failed that isn't known to guard anything.",
+    UPGRADE_UNFILTERED: Error "upgrade-unfiltered" "An upgrade has filters of its own, without one that guards the others.",
+    UPGRADE_UNFILTERED_OTHER: Warning "upgrade-unfiltered-other" "An upgrade has filters of its own, without a module that filters the others.",
     NO_RELOAD: Warning "no-reload" "After one trap the worker refuses every request until Envoy is restarted.",
     CAPABILITIES_MISSING: Warning "capabilities-missing" "The module may make any call.",
     CAPABILITIES_WIDE: Warning "capabilities-wide" "The module may make calls that it doesn't make.",
