@@ -6,11 +6,15 @@
 
 #[path = "check/asked.rs"]
 mod asked;
+#[path = "check/foreign.rs"]
+mod foreign;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use host_test::{
@@ -112,6 +116,19 @@ fn one_file_that_cant_be_read_doesnt_hide_what_the_others_hold() {
     assert_eq!(of(&broken), [("unreadable", 2)], "{found:#?}");
     assert_eq!(of(&missing), [("unreadable", 1)]);
     assert_eq!(of(&good).len(), promised(&good).len());
+}
+
+#[test]
+fn the_standard_input_is_a_file_too() {
+    let portcullis = env!("CARGO_BIN_EXE_portcullis");
+    let text = "static_resources: {listeners: [{name: a, adress: {}}]}";
+    let mut child =
+        Command::new(portcullis).args(["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("-:1:42: error[field-unknown]") && told.contains("did you mean `address`?"), "{told}");
 }
 
 #[test]

@@ -56,9 +56,9 @@ steps: [{request: {}}]
     for call in [
         "proxy_define_metric(counter, \"hits\")",
         "proxy_set_tick_period_milliseconds(every 1500 ms)",
-        "proxy_increment_metric(by 3, \"wasmcustom.hits\")",
-        "proxy_record_metric(42, \"wasmcustom.level\")",
-        "proxy_get_metric(\"wasmcustom.level\") → ok ← \"42\"",
+        "proxy_increment_metric(by 3, \"hits\")",
+        "proxy_record_metric(42, \"level\")",
+        "proxy_get_metric(\"level\") → ok ← \"42\"",
         "proxy_http_call(within 250 ms",
         "proxy_set_effective_context(context 2)",
         "proxy_send_local_response(status 429",

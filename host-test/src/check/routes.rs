@@ -63,6 +63,8 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
             for (number, (question, answers)) in all.into_iter().enumerate() {
                 let shown = match number {
                     0 => route.shown.clone(),
+                    // No expression is evaluated here.
+                    _ if route.is_by_expression() => format!("{} as {}, if it matches", route.shown, question.shown()),
                     _ => format!("{} as {}", route.shown, question.shown()),
                 };
                 for (filter, answer) in wasm.iter().zip(&answers) {

@@ -180,6 +180,10 @@ impl VirtualHost<'_> {
 }
 
 impl<'a> Route<'a> {
+    pub fn is_by_expression(&self) -> bool {
+        self.node.at_path(&["match", "safe_regex"]).is_some()
+    }
+
     /// A route, once for each of its weighted clusters where one of these speaks of single filters.
     pub fn all(node: &'a Node) -> Vec<Self> {
         let route = Self::of(node);
