@@ -67,6 +67,7 @@ rules! {
     ROUTE_FALLS_BACK: Warning "route-falls-back" "A route names a policy that doesn't exist, and another takes its place.",
     ROUTE_UNPROTECTED: Warning "route-unprotected" "No policy is in force on a route.",
     ROUTES_ELSEWHERE: Note "routes-elsewhere" "The routes come from a server or a file that wasn't given.",
+    ROUTES_MANY: Note "routes-many" "A filter chooses by itself in more ways than are asked.",
     POLICY_UNKNOWN: Error "policy-unknown" "Metadata names a policy that the filter's configuration doesn't hold.",
     FILTER_ELSEWHERE: Note "filter-elsewhere" "A filter's configuration comes from a server or a file that wasn't given.",
     NAMESPACE_NEAR: Error "namespace-near" "Metadata stands under a name that is nearly a filter's, and isn't read.",

@@ -42,32 +42,30 @@ fn rating(domain: &str, authority: &str) -> Option<(u8, usize)> {
 
 /// Whether a request with this method and path comes to a route, and to none before it.
 pub fn comes_to(host: &VirtualHost<'_>, route: &Route<'_>, method: &str, path: &str) -> bool {
-    for other in &host.routes {
-        let matches = matches(other.node, method, path);
-        if std::ptr::eq(other.node, route.node) {
-            return matches != Matches::No;
-        }
-        if matches == Matches::Yes {
-            return false;
-        }
+    if matches(route.node, method, path) == Matches::No {
+        return false;
     }
-    false
+    let mut before = host.routes.iter().take_while(|other| !std::ptr::eq(other.node, route.node));
+    before.all(|other| matches(other.node, method, path) != Matches::Yes)
 }
 
 pub fn matches(route: &Node, method: &str, path: &str) -> Matches {
     let Some(matching) = route.get("match") else { return Matches::Perhaps };
     let whole = path.split(['?', '#']).next().unwrap_or_default();
     let any_case = matching.get("case_sensitive").is_some_and(Node::is_false);
-    let folded = |text: &str| if any_case { text.to_ascii_lowercase() } else { text.to_owned() };
-    let (whole, given) = (folded(whole), folded(path));
-    let text = |name: &str| matching.get(name).and_then(Node::text).map(folded);
+    let begins = |text: &str, with: &str| match text.get(..with.len()) {
+        Some(beginning) if any_case => beginning.eq_ignore_ascii_case(with),
+        beginning => beginning == Some(with),
+    };
+    let text = |name: &str| matching.get(name).and_then(Node::text);
     let mut result = Matches::Yes;
     let fits = if let Some(exact) = text("path") {
-        whole == exact
+        whole.len() == exact.len() && begins(whole, exact)
     } else if let Some(prefix) = text("prefix") {
-        given.starts_with(&prefix)
+        begins(path, prefix)
     } else if let Some(prefix) = text("path_separated_prefix") {
-        whole.strip_prefix(&prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        let rest = whole.get(prefix.len()..).filter(|_| begins(whole, prefix));
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
     } else {
         result = Matches::Perhaps;
         true

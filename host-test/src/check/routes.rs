@@ -2,6 +2,7 @@
 //!
 //! 1. A row for each route, and one more for each kind of request to it that gets another answer: a filter may
 //!    choose by host, method and path itself.
+//!    At most [`MOST`] of those are asked; a note tells that there are more.
 //! 2. What is wrong with an answer is a finding at the metadata that it hangs on.
 
 use super::{
@@ -24,6 +25,9 @@ pub struct Row<'a> {
 /// Refusals that hang on the configuration alone, so that every request meets them.
 const CONFIGURED_WRONG: [&str; 3] = ["policy_unknown", "override_invalid", "policy_required"];
 
+/// Questions of an edge besides the plain ones.
+const MOST: usize = 2000;
+
 /// Every route of an edge. What is wrong with one is added to the findings.
 pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>> {
     let wasm: Vec<_> = looked.filters.iter().filter(|looked| looked.asked.is_some()).collect();
@@ -31,7 +35,7 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
         return Vec::new();
     }
     let configurations: Vec<_> = wasm.iter().map(|filter| filter.filter.wasm.as_ref()?.fields()).collect();
-    let mut rows = Vec::new();
+    let (mut rows, mut left) = (Vec::new(), MOST);
     for host in &looked.edge.hosts {
         for route in &host.routes {
             let plain = Question::plain(host, route);
@@ -39,8 +43,19 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
             let answers: Vec<_> = wasm.iter().map(|filter| answer(filter, host, route, &plain)).collect();
             for (place, filter) in wasm.iter().enumerate() {
                 let configuration = configurations.get(place).and_then(Option::as_deref);
-                let asked = configuration.map(|one| questions::of_rules(one, &looked.edge.hosts, host, route));
-                for question in asked.into_iter().flatten() {
+                let Some(configuration) = configuration.filter(|_| left > 0) else { continue };
+                for question in questions::of_rules(configuration, &looked.edge.hosts, host, route) {
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        let what = format!(
+                            "{}: from here on only a plain request to each route is asked about, and none for each entry \
+                             of `routes`; there are more than {MOST}",
+                            filter.filter.shown()
+                        );
+                        let remedy = "check a part of the routes alone to see theirs";
+                        findings.push(Finding::new(&finding::ROUTES_MANY, host.file, route.node, what, remedy));
+                        break;
+                    }
                     let answered = answer(filter, host, route, &question);
                     let differs = match (&answered, answers.get(place).and_then(Option::as_ref)) {
                         (Some(answered), Some(plain)) => !answered.is_like(plain),

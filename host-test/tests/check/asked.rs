@@ -328,3 +328,19 @@ fn what_a_filter_says_that_it_stores_at_most_is_told() {
     let (now, most) = (filter["store_bytes"].as_u64().unwrap(), filter["store_bytes_at_most"].as_u64().unwrap());
     assert!(most > 0 && now <= most, "{told:#}");
 }
+
+#[test]
+fn more_choices_than_are_asked_are_a_note() {
+    let mut plugin = guest(&json!({ "code": { "local": { "filename": "security-headers.wasm" } } }));
+    let rule = |number: usize| json!({ "match": { "host": format!("h{number}.example") }, "policy": "web" });
+    let rules: Vec<Value> = (0..30).map(rule).collect();
+    plugin["configuration"] = json!({
+        "@type": "type.googleapis.com/google.protobuf.Struct",
+        "value": { "policies": { "web": { "preset": "helmet" } }, "default_policy": "web", "routes": rules },
+    });
+    let route =
+        |number: u32| json!({ "match": { "path": format!("/{number}") }, "direct_response": { "status": 200 } });
+    let told = told(&bootstrap(&plugin, &(0..100).map(route).collect()), "(module)");
+    assert_eq!(told["edges"][0]["routes"].as_array().unwrap().len(), 100);
+    assert_eq!(found(&told).iter().filter(|rule| **rule == "routes-many").count(), 1, "{told:#}");
+}

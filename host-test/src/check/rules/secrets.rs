@@ -129,7 +129,12 @@ fn holds_secret(name: &str, node: &Node) -> bool {
     let by_itself = |text: &str| text.contains("-----BEGIN") && text.contains("PRIVATE KEY-----") || has_password(text);
     match &node.value {
         Value::Text(value) => by_itself(value) || text(node),
-        Value::List(elements) => elements.iter().any(text),
+        // A list of words may be one of names.
+        Value::List(elements) => {
+            let has_digit =
+                |node: &Node| node.text().is_some_and(|text| text.contains(|one: char| one.is_ascii_digit()));
+            elements.iter().any(|node| has_digit(node) && text(node))
+        }
         // One under each name, or in a message that says how it is given.
         Value::Map(fields) if kind.is_some() => {
             let is_message = fields.iter().any(|(name, _)| REFERENCES.contains(&name.as_str()));
@@ -231,6 +236,7 @@ mod tests {
             "password: ${PASSWORD}",
             "password: $PASSWORD",
             "secret: HMAC_KEY_FIRST",
+            "secrets: [webhook-signing, stripe-events]",
             "secret: {name: first-secret, path: /run/secrets}",
             "secret: {env: HMAC_KEY_FIRST}",
             "secret: 'env:HMAC_KEY'",

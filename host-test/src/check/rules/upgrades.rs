@@ -15,7 +15,8 @@ pub fn look(edges: &[Looked<'_>], findings: &mut Vec<Finding>) {
         for lacking in plain.into_iter().flat_map(|plain| plain.filters.iter().map(move |looked| (plain, looked))) {
             let (plain, looked) = lacking;
             let is_http = looked.filter.wasm.as_ref().is_some_and(|wasm| wasm.kind == Kind::Http && !wasm.native);
-            let is_there = upgraded.filters.iter().any(|other| is_same(looked, other));
+            let runs = |other: &&LookedFilter<'_>| !upgraded.edge.has_off(other.filter);
+            let is_there = upgraded.filters.iter().filter(runs).any(|other| is_same(looked, other));
             if !is_http || is_there || plain.edge.has_off(looked.filter) {
                 continue;
             }
