@@ -14,9 +14,18 @@ pub fn read(file: &Path, largest: u64) -> Result<Vec<u8>> {
     if !about.is_file() {
         bail!("{shown} is no regular file");
     }
-    let mut bytes = Vec::new();
     let opened = File::open(file).with_context(|| format!("can't read {shown}"))?;
-    opened.take(largest + 1).read_to_end(&mut bytes).with_context(|| format!("can't read {shown}"))?;
+    read_to_end(opened, file, largest)
+}
+
+/// The bytes of what has an end, a pipe for one; `file` is what it is called.
+///
+/// # Errors
+/// It can't be read, or is larger than `largest`.
+pub fn read_to_end(from: impl Read, file: &Path, largest: u64) -> Result<Vec<u8>> {
+    let shown = file.display();
+    let mut bytes = Vec::new();
+    from.take(largest + 1).read_to_end(&mut bytes).with_context(|| format!("can't read {shown}"))?;
     if bytes.len() as u64 > largest {
         bail!("{shown} has more than {largest} bytes");
     }

@@ -46,6 +46,8 @@ pub struct Options {
 /// Plays every scenario on every host and compares them, or tries laws on them. In Envoy, plugins run
 /// under their smallest capability list: what `portcullis build` prints must still filter.
 pub fn run(artifacts: &BuiltModules<'_>, scenarios: &[Scenario], options: &Options) -> Result<Vec<Report>> {
+    playable(scenarios, &options.hosts)?;
+    known(options.envoy.as_deref())?;
     artifacts.prepare(scenarios)?;
     if !options.invariants.is_empty() {
         let line = progress::Line::new();
@@ -74,6 +76,34 @@ pub fn run(artifacts: &BuiltModules<'_>, scenarios: &[Scenario], options: &Optio
     let line = progress::Line::new();
     let told = |progress| line.tell(progress);
     Ok(runner::run_told(scenarios, &options.hosts, artifacts, envoy, limits, &told))
+}
+
+/// # Errors
+/// Where no scenario is played on any of these hosts: such a run would say nothing.
+fn playable(scenarios: &[Scenario], hosts: &[HostKind]) -> Result<()> {
+    if scenarios.is_empty() || scenarios.iter().any(|scenario| hosts.iter().any(|host| scenario.runs_on(*host))) {
+        return Ok(());
+    }
+    let hosts: Vec<String> = hosts.iter().map(|host| format!("`{host}`")).collect();
+    let count = scenarios.len();
+    bail!(
+        "{count} scenario{} found, and none is played on {}: a scenario with a `module` is for modules alone; use \
+         `--host wasm` or `--host envoy`",
+        if count == 1 { "" } else { "s" },
+        hosts.join(" and ")
+    )
+}
+
+/// # Errors
+/// Where what was asked for is neither a version of Envoy nor a file. Whoever plays in Wasmtime alone would never
+/// be told.
+fn known(envoy: Option<&Path>) -> Result<()> {
+    match envoy {
+        Some(path) if !path.is_file() && !path.to_str().is_some_and(versions::is_version) => {
+            bail!("`{}` is neither a version of Envoy, as 1.38 or 1.36.4, nor a file", path.display())
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The minor version of Envoy that is played in Wasmtime alone: the one that was asked for, or else the

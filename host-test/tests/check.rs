@@ -6,11 +6,15 @@
 
 #[path = "check/asked.rs"]
 mod asked;
+#[path = "check/foreign.rs"]
+mod foreign;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
+    io::Write,
     path::{Path, PathBuf},
+    process::{Command, Stdio},
 };
 
 use host_test::{
@@ -98,6 +102,54 @@ fn a_file_that_cant_be_read_says_why_and_where() {
 }
 
 #[test]
+fn one_file_that_cant_be_read_doesnt_hide_what_the_others_hold() {
+    let folder = tempfile::tempdir().unwrap();
+    let broken = folder.path().join("broken.yaml");
+    fs::write(&broken, "static_resources:\n  listeners: [\n").unwrap();
+    let good = files("wrong").into_iter().find(|file| file.ends_with("nothing.yaml")).unwrap();
+    let missing = folder.path().join("missing.yaml");
+    let found = check::findings(&[broken.clone(), good.clone(), missing.clone()], &[], "1.40").unwrap();
+    let of = |file: &Path| -> Vec<(&str, usize)> {
+        let found = found.iter().filter(|finding| finding.file == file);
+        found.map(|finding| (finding.rule.id, finding.at.line)).collect()
+    };
+    assert_eq!(of(&broken), [("unreadable", 2)], "{found:#?}");
+    assert_eq!(of(&missing), [("unreadable", 1)]);
+    assert_eq!(of(&good).len(), promised(&good).len());
+}
+
+#[test]
+fn the_standard_input_is_a_file_too() {
+    let portcullis = env!("CARGO_BIN_EXE_portcullis");
+    let text = "static_resources: {listeners: [{name: a, adress: {}}]}";
+    let mut child =
+        Command::new(portcullis).args(["check", "-"]).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    let output = child.wait_with_output().unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{told}");
+    assert!(told.contains("-:1:42: error[field-unknown]") && told.contains("did you mean `address`?"), "{told}");
+}
+
+#[test]
+fn a_remedy_names_nothing_that_the_version_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("a.yaml");
+    let config = "config: {vm_config: {vm_id: a, code: {remote: {http_uri: {uri: 'https://modules.example/a.wasm'}}}}}";
+    let of_type = "\"@type\": type.googleapis.com/envoy.extensions.filters.http.wasm.v3.Wasm";
+    fs::write(&file, format!("name: a\ntyped_config: {{{of_type}, {config}}}\n")).unwrap();
+    let remedies = |envoy: &str| -> String {
+        let found = check::findings(std::slice::from_ref(&file), &[], envoy).unwrap();
+        found.iter().map(|finding| format!("{}\n", finding.remedy)).collect()
+    };
+    let (new, old, older) = (remedies("1.40"), remedies("1.36"), remedies("1.32"));
+    assert!(new.contains("vm_config.capability_restriction_config") && new.contains("FAIL_RELOAD"), "{new}");
+    assert!(!old.contains("vm_config.capability_restriction_config") && old.contains("FAIL_RELOAD"), "{old}");
+    assert!(old.contains("capability_restriction_config, beside vm_config"), "{old}");
+    assert!(!older.contains("FAIL_RELOAD"), "{older}");
+}
+
+#[test]
 fn every_example_of_this_repository_is_clean() {
     let workspace = Workspace::find().unwrap();
     let modules = modules();
@@ -114,7 +166,7 @@ fn each_rule_has_a_file_that_breaks_it() {
     let promised: BTreeSet<String> =
         files("wrong").iter().flat_map(|file| promised(file).into_values().flatten()).collect();
     // What a module does, or a machine lacks: `asked` has a test of each.
-    let others = ["configuration-unseen", "filter-elsewhere", "module-traps"];
+    let others = ["configuration-unseen", "filter-elsewhere", "module-traps", "routes-many", "unreadable"];
     for rule in finding::ALL.iter().filter(|rule| !others.contains(&rule.id)) {
         assert!(promised.contains(rule.id), "{}", rule.id);
     }

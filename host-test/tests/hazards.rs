@@ -146,4 +146,11 @@ fn a_callout_at_whose_answer_nobody_looks() {
         &format!("{ask}http_call_response: get_value 6 :status; effective_context stream; continue 0"),
         "given: {clusters: {svc: [{status: 503}]}}\nsteps: [{}]",
     );
+    // A line of the answer that isn't its status says nothing of that; no lines at all do.
+    told(
+        "nobody looked at how the callout went",
+        &format!("{ask}http_call_response: get_value 6 x-user; effective_context stream; continue 0"),
+        &format!("{ask}http_call_response: get_header_map_pairs 6; effective_context stream; continue 0"),
+        "given: {clusters: {svc: [{status: 503}]}}\nsteps: [{}]",
+    );
 }

@@ -216,3 +216,21 @@ fn every_scenario_of_a_folder_is_played_and_all_that_fail_are_told() {
     let told = module.passes_all(folder.path()).unwrap_err().to_string();
     assert!(told.contains("b.yaml") && told.contains("c.yaml") && !told.contains("a.yaml"), "{told}");
 }
+
+#[test]
+fn a_version_that_is_none_is_refused_where_no_envoy_plays_too() {
+    let (code, _, error) = run(&[PASSES, "--envoy", "nonsense"]);
+    assert!(code == 2 && error.contains("`nonsense` is neither a version of Envoy"), "{code} {error}");
+    assert_eq!(run(&[PASSES, "--envoy", "1.38"]).0, 0);
+}
+
+#[test]
+fn a_scenario_for_modules_alone_says_so_on_the_host_of_components() {
+    let output = portcullis(&["run", PASSES, "--host", "component"]);
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{error}");
+    assert!(
+        error.contains("1 scenario found, and none is played on `component`") && error.contains("--host wasm"),
+        "{error}"
+    );
+}

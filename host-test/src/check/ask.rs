@@ -12,6 +12,7 @@ use std::cell::{Cell, RefCell};
 use super::{
     document::{Node, Value},
     modules::Module,
+    questions::Question,
     virtual_host::{Route, VirtualHost},
     wasm::{Failure, Handed, Wasm},
 };
@@ -35,6 +36,8 @@ pub struct Asked {
     pub series: usize,
     /// What it kept in the store at most, once it was configured and while it was asked.
     pub store_bytes: Cell<usize>,
+    /// What it says itself that it keeps at most.
+    pub store_bound: Option<u64>,
 }
 
 /// A module that can't be asked.
@@ -112,8 +115,9 @@ impl Asked {
         let filter = world.metrics.counters().keys().find_map(|name| Some(field(name, "filter")?.to_owned()));
         let (series, store_bytes) = (world.metrics.len(), Cell::new(world.store.bytes()));
         drop(world);
+        let store_bound = session.startup_log().iter().find_map(|line| store_bound(line));
         let (session, traps) = (RefCell::new(Some(session)), Cell::new(0));
-        Ok(Self { module, scenario, session, traps, filter, series, store_bytes })
+        Ok(Self { module, scenario, session, traps, filter, series, store_bytes, store_bound })
     }
 
     pub fn inspection(&self) -> &Inspection {
@@ -124,19 +128,13 @@ impl Asked {
         &self.module.sha256
     }
 
-    /// Which policy is in force for a plain request to a route; `None` of a module that has trapped too often.
-    pub fn route(&self, host: &VirtualHost<'_>, route: &Route<'_>) -> Option<Answer> {
+    /// Which policy is in force for a request to a route; `None` of a module that has trapped too often.
+    pub fn route(&self, host: &VirtualHost<'_>, route: &Route<'_>, question: &Question) -> Option<Answer> {
         if self.traps.get() >= TRAPS {
             return None;
         }
-        let authority = if host.domain.is_empty() { "edge.example" } else { host.domain };
-        let request = Request {
-            method: route.method.clone(),
-            authority: authority.into(),
-            path: route.path.clone(),
-            headers: HeaderLines::default(),
-            ..Request::default()
-        };
+        let Question { method, authority, path } = question.clone();
+        let request = Request { method, authority, path, headers: HeaderLines::default(), ..Request::default() };
         let step = Step { request: Some(request), ..Step::default() };
         let kept = self.session.borrow_mut().take();
         let is_fresh = kept.is_none();
@@ -214,6 +212,11 @@ fn field<'a>(metric: &'a str, name: &str) -> Option<&'a str> {
     words.next()
 }
 
+/// What a filter's log promises: `the store holds at most 4096 bytes`.
+fn store_bound(line: &str) -> Option<u64> {
+    line.split_once("the store holds at most ")?.1.split_once(" bytes")?.0.parse().ok()
+}
+
 /// A filter in its surroundings, and the variables of the proxy's that are not set here.
 fn scenario(wasm: &Wasm<'_>) -> Result<(Scenario, Vec<String>), Why> {
     let given = Given {
@@ -259,12 +262,16 @@ fn scenario(wasm: &Wasm<'_>) -> Result<(Scenario, Vec<String>), Why> {
     Ok((scenario, stood_in))
 }
 
-fn place(name: &str, metadata: Option<&Node>) -> Place {
-    let namespaces = metadata.and_then(|metadata| metadata.get("filter_metadata")).map(Node::fields);
+fn place(name: &str, place: Option<&Node>) -> Place {
     let fields = |node: &Node| match &node.value {
         Value::Map(_) => node.to_json().as_object().cloned().unwrap_or_default(),
         _ => serde_json::Map::new(),
     };
-    let metadata = namespaces.unwrap_or_default().iter().map(|(name, node)| (name.clone(), fields(node)));
-    Place { name: name.to_owned(), metadata: metadata.collect() }
+    let metadata = metadata_of(place, "filter_metadata").map(|(name, node)| (name.clone(), fields(node)));
+    let typed = metadata_of(place, "typed_filter_metadata").map(|(name, _)| name.clone());
+    Place { name: name.to_owned(), metadata: metadata.collect(), typed: typed.collect() }
+}
+
+fn metadata_of<'a>(metadata: Option<&'a Node>, kind: &str) -> impl Iterator<Item = &'a (String, Node)> {
+    metadata.and_then(|metadata| metadata.get(kind)).map(Node::fields).unwrap_or_default().iter()
 }

@@ -4,7 +4,10 @@
 //! 2. Where a list is wanted, anything else is a list of one. Of a key that stands twice the last counts.
 //! 3. A template that isn't YAML yet is no document, and no error.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, Result};
 
@@ -13,6 +16,9 @@ use crate::bounded;
 
 /// Bytes of a file. The config dump of a large mesh has some ten million.
 const LARGEST: u64 = 256 << 20;
+
+/// Named in the place of a file.
+const STANDARD_INPUT: &str = "-";
 
 /// Counted from 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,7 +57,10 @@ impl Document {
     /// # Errors
     /// Where the text is no YAML or JSON, with its place.
     pub fn read(file: &Path) -> Result<Self> {
-        let bytes = bounded::read(file, LARGEST)?;
+        let bytes = match file.to_str() {
+            Some(STANDARD_INPUT) => bounded::read_to_end(io::stdin().lock(), file, LARGEST)?,
+            _ => bounded::read(file, LARGEST)?,
+        };
         let text = String::from_utf8(bytes).with_context(|| format!("{} is no UTF-8 text", file.display()))?;
         let text = text.trim_start_matches('\u{feff}');
         match (parse(text), template(text)) {
@@ -157,6 +166,16 @@ impl Node {
         }
     }
 
+    /// Says of all values below and of this one that they stand here.
+    pub fn set_place(&mut self, at: Place) {
+        self.at = at;
+        match &mut self.value {
+            Value::List(elements) => elements.iter_mut().for_each(|node| node.set_place(at)),
+            Value::Map(fields) => fields.iter_mut().for_each(|(_, node)| node.set_place(at)),
+            _ => {}
+        }
+    }
+
     /// How many values there are, this one with them.
     pub fn size(&self) -> usize {
         let mut size = 0;
@@ -179,6 +198,15 @@ fn snake(camel: &str) -> String {
         out.push(letter.to_ascii_lowercase());
     }
     out
+}
+
+/// The place that a parser's message names; the beginning where it names none.
+pub fn place_in(message: &str) -> Place {
+    let number = |word: &str| -> Option<usize> {
+        let behind = message.split_once(&format!("{word} "))?.1;
+        behind.split(|letter: char| !letter.is_ascii_digit()).next()?.parse().ok()
+    };
+    Place { line: number("line").unwrap_or(1), column: number("column").unwrap_or(1) }
 }
 
 /// The first mark of a template (Jinja, Helm, ERB), outside of comments.

@@ -1,23 +1,36 @@
 //! The connection managers of all files, each with its filters and its routes; and wasm filters that
 //! stand alone.
+//!
+//! 1. An upgrade with a list of filters of its own (`upgrade_configs`) is an edge of its own: none of the
+//!    manager's filters runs on it.
+//! 2. What a patch of Istio's says of routes stands beside the filters of the same resource.
 
 use std::path::Path;
 
 use super::{
     document::{Document, Node},
+    patch,
     search::{self, Alone, Found},
-    virtual_host::{RouteConfigurations, VirtualHost},
+    virtual_host::{Route, RouteConfigurations, VirtualHost},
     wasm::Wasm,
 };
+
+/// Where the messages of Envoy's own filters are from. Several are called alike, `FilterConfig` for one, so that a
+/// message is known by its package.
+pub const PACKAGE: &str = "envoy.extensions.filters.http.";
 
 #[derive(Clone, Debug)]
 pub struct Edge<'a> {
     pub file: &'a Path,
     /// The name of the listener, of the manager, or of the resource.
     pub name: String,
+    /// The resource that filters stand in which stand alone.
+    within: Option<&'a Node>,
     pub listener: Option<&'a Node>,
     /// `None` where filters stand alone.
     pub manager: Option<&'a Node>,
+    /// The upgrade whose own filters these are.
+    pub upgrade: Option<&'a Node>,
     pub filters: Vec<HttpFilter<'a>>,
     pub hosts: Vec<VirtualHost<'a>>,
     /// Routes come from a route configuration that no file holds.
@@ -44,7 +57,7 @@ struct Searched<'a> {
 }
 
 /// All edges of all files.
-pub fn edges(documents: &[Document]) -> Vec<Edge<'_>> {
+pub fn edges<'a>(documents: &'a [Document]) -> Vec<Edge<'a>> {
     let configurations = RouteConfigurations::of(documents);
     let mut searched = Vec::new();
     for document in documents {
@@ -63,17 +76,32 @@ pub fn edges(documents: &[Document]) -> Vec<Edge<'_>> {
         for (manager, listener) in found.managers.iter().copied() {
             let name = listener.map(|node| node.text_of("name")).filter(|name| !name.is_empty());
             let (hosts, routes_elsewhere) = configurations.hosts(manager, &document.file);
-            let filters = manager.get("http_filters").map(Node::elements).unwrap_or_default();
-            let filters = filters.iter().map(|node| HttpFilter::discovered(node, &extensions, &mut used));
-            edges.push(Edge {
+            let mut filters = |holder: &'a Node, list: &str| -> Vec<HttpFilter<'a>> {
+                let filters = holder.get(list).map(Node::elements).unwrap_or_default();
+                filters.iter().map(|node| HttpFilter::discovered(node, &extensions, &mut used)).collect()
+            };
+            let edge = Edge {
                 file: &document.file,
                 name: name.unwrap_or_else(|| manager.text_of("stat_prefix")).to_owned(),
+                within: None,
                 listener,
                 manager: Some(manager),
-                filters: filters.collect(),
+                upgrade: None,
+                filters: filters(manager, "http_filters"),
                 hosts,
                 routes_elsewhere,
-            });
+            };
+            let upgrades = manager.get("upgrade_configs").map(Node::elements).unwrap_or_default();
+            let mut of_upgrades = Vec::new();
+            for upgrade in upgrades.iter().filter(|upgrade| edge.allows(upgrade)) {
+                let filters = filters(upgrade, "filters");
+                if !filters.is_empty() {
+                    let name = format!("{}, {} upgrades", edge.name, upgrade.text_of("upgrade_type"));
+                    of_upgrades.push(Edge { name, upgrade: Some(upgrade), filters, ..edge.clone() });
+                }
+            }
+            edges.push(edge);
+            edges.append(&mut of_upgrades);
         }
     }
     for Searched { document, found } in &searched {
@@ -90,6 +118,15 @@ pub fn edges(documents: &[Document]) -> Vec<Edge<'_>> {
                 None => edges.push(Edge::alone(&document.file, within, vec![filter])),
             }
             last = place;
+        }
+        for resource in found.patched.iter().copied() {
+            let hosts = patch::hosts(resource, &document.file);
+            let same = |edge: &&mut Edge<'a>| edge.within.is_some_and(|within| std::ptr::eq(within, resource));
+            match edges.iter_mut().find(same) {
+                Some(edge) => edge.hosts = hosts,
+                None if hosts.is_empty() => {}
+                None => edges.push(Edge { hosts, ..Edge::alone(&document.file, Some(resource), Vec::new()) }),
+            }
         }
         for resource in found.resources.iter().copied() {
             let filters = match resource.text_of("kind") {
@@ -110,8 +147,26 @@ impl<'a> Edge<'a> {
         let of_resource = within.and_then(|node| node.at_path(&["metadata", "name"])).and_then(Node::text);
         let name = of_resource.or_else(|| within.map(|node| node.text_of("name")).filter(|name| !name.is_empty()));
         let name = name.unwrap_or("filters").to_owned();
-        let (listener, manager, routes_elsewhere) = (None, None, None);
-        Self { file, name, listener, manager, filters, hosts: Vec::new(), routes_elsewhere }
+        let (listener, manager, upgrade, routes_elsewhere) = (None, None, None, None);
+        Self { file, name, within, listener, manager, upgrade, filters, hosts: Vec::new(), routes_elsewhere }
+    }
+
+    /// Whether an upgrade may happen: switched off, it needs a route that speaks of upgrades.
+    fn allows(&self, upgrade: &Node) -> bool {
+        let mut routes = self.hosts.iter().flat_map(|host| &host.routes);
+        let spoken_of = |route: &Route<'_>| route.node.at_path(&["route", "upgrade_configs"]).is_some();
+        !upgrade.get("enabled").is_some_and(Node::is_false) || routes.any(spoken_of)
+    }
+
+    /// Whether a filter is switched off and no route switches it on.
+    pub fn has_off(&self, filter: &HttpFilter<'_>) -> bool {
+        filter.node.get("disabled").is_some_and(Node::is_true)
+            && !self.hosts.iter().any(|host| host.speaks_of(filter.name))
+    }
+
+    /// What routes and virtual hosts say of a filter.
+    pub fn per_route(&self, filter: &HttpFilter<'_>) -> Vec<&'a Node> {
+        self.hosts.iter().flat_map(|host| host.of_filter(filter.name)).collect()
     }
 }
 

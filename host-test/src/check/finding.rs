@@ -53,6 +53,7 @@ macro_rules! rules {
 }
 
 rules! {
+    UNREADABLE: Error "unreadable" "A file can't be read, or is no YAML; the others were looked at.",
     TEMPLATE: Note "template" "The file is a template; what becomes of it can't be seen.",
     NOTHING_READ: Warning "nothing-read" "The file holds nothing that is looked at: no listener, route or wasm filter.",
     NOT_A_LIST: Error "not-a-list" "Envoy wants a list where something else stands.",
@@ -66,6 +67,7 @@ rules! {
     ROUTE_FALLS_BACK: Warning "route-falls-back" "A route names a policy that doesn't exist, and another takes its place.",
     ROUTE_UNPROTECTED: Warning "route-unprotected" "No policy is in force on a route.",
     ROUTES_ELSEWHERE: Note "routes-elsewhere" "The routes come from a server or a file that wasn't given.",
+    ROUTES_MANY: Note "routes-many" "A filter chooses by itself in more ways than are asked.",
     POLICY_UNKNOWN: Error "policy-unknown" "Metadata names a policy that the filter's configuration doesn't hold.",
     FILTER_ELSEWHERE: Note "filter-elsewhere" "A filter's configuration comes from a server or a file that wasn't given.",
     NAMESPACE_NEAR: Error "namespace-near" "Metadata stands under a name that is nearly a filter's, and isn't read.",
@@ -74,6 +76,8 @@ rules! {
     VM_KEY_AMBIGUOUS: Error "vm-key-ambiguous" "One VM is configured in two ways; the first that is loaded wins.",
     FAIL_OPEN: Error "fail-open" "Traffic passes unguarded once the module has failed.",
     FAIL_OPEN_OTHER: Warning "fail-open-other" "Traffic passes unfiltered once a module has failed that isn't known to guard anything.",
+    UPGRADE_UNFILTERED: Error "upgrade-unfiltered" "An upgrade has filters of its own, without one that guards the others.",
+    UPGRADE_UNFILTERED_OTHER: Warning "upgrade-unfiltered-other" "An upgrade has filters of its own, without a module that filters the others.",
     NO_RELOAD: Warning "no-reload" "After one trap the worker refuses every request until Envoy is restarted.",
     CAPABILITIES_MISSING: Warning "capabilities-missing" "The module may make any call.",
     CAPABILITIES_WIDE: Warning "capabilities-wide" "The module may make calls that it doesn't make.",

@@ -48,6 +48,26 @@ impl Role {
     }
 }
 
+/// Words in the names of filters that let some requests pass and others not.
+const GUARDS: &[&str] = &[
+    "acl",
+    "auth",
+    "authn",
+    "authz",
+    "guard",
+    "hmac",
+    "jwt",
+    "key",
+    "oauth",
+    "oidc",
+    "opa",
+    "rbac",
+    "saml",
+    "signature",
+    "token",
+    "waf",
+];
+
 impl<'a> Looked<'a> {
     pub fn at(edge: &'a Edge<'a>, modules: &Modules<'_>) -> Self {
         let filters = edge.filters.iter().map(|filter| {
@@ -62,6 +82,15 @@ impl<'a> Looked<'a> {
 }
 
 impl LookedFilter<'_> {
+    /// Whether traffic would be unguarded without it.
+    pub fn guards(&self) -> bool {
+        let wasm = self.filter.wasm.as_ref();
+        let of_wasm = wasm.into_iter().flat_map(|wasm| [wasm.name.as_str(), wasm.root_id.as_str()]);
+        let names = std::iter::once(self.filter.name).chain(of_wasm);
+        let mut words = names.flat_map(|name| name.split(|letter: char| !letter.is_alphanumeric()));
+        self.role.is_some() || words.any(|word| GUARDS.iter().any(|guard| word.eq_ignore_ascii_case(guard)))
+    }
+
     /// What its module imports and exports, where the module is at hand.
     pub fn inspection(&self) -> Option<&Inspection> {
         match self.asked.as_ref()? {

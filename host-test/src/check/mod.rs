@@ -4,9 +4,9 @@
 //! 1. [`document`] reads YAML and JSON with the place of every value; `parse` does it as Envoy does, `embedded`
 //!    for files within files.
 //! 2. [`edge`], [`virtual_host`] and [`wasm`] read connection managers, filters and routes in whatever
-//!    holds them; `search` finds them.
+//!    holds them; `search` finds them, `patch` reads those that Istio merges into others.
 //! 3. `modules` finds each module, and [`ask`] loads it with its very configuration and asks it, for each
-//!    route, which policy is in force.
+//!    route, which policy is in force; `questions` says for which requests, and `matching` where they go.
 //! 4. `rules` look for what is dangerous; [`finding`] lists every rule there is.
 //! 5. `report` and `sarif` tell it.
 
@@ -14,10 +14,15 @@ pub mod ask;
 pub mod document;
 pub mod edge;
 mod embedded;
+mod fields;
 pub mod finding;
 mod looked;
+mod lua;
+mod matching;
 mod modules;
 mod parse;
+mod patch;
+mod questions;
 mod report;
 mod routes;
 mod rules;
@@ -28,7 +33,7 @@ pub mod wasm;
 
 use std::{
     io::{self, Write},
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Result, bail};
@@ -45,7 +50,7 @@ use crate::envoy::versions;
 #[derive(clap::Args, Debug)]
 pub struct Options {
     /// Bootstraps, resource files, config dumps, Istio EnvoyFilters and WasmPlugins, Envoy Gateway
-    /// EnvoyExtensionPolicies. What belongs together is named together.
+    /// EnvoyExtensionPolicies. What belongs together is named together. `-` is the standard input.
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
     /// A folder with modules, for those that aren't where the configuration says. May be repeated.
@@ -92,7 +97,7 @@ pub fn check(options: &Options) -> Result<bool> {
 /// Everything that is found in files.
 ///
 /// # Errors
-/// A file that can't be read.
+/// No file can be read.
 pub fn findings(files: &[PathBuf], modules: &[PathBuf], envoy: &str) -> Result<Vec<Finding>> {
     look(files, modules, envoy, |_, _, findings| findings.to_vec())
 }
@@ -100,7 +105,7 @@ pub fn findings(files: &[PathBuf], modules: &[PathBuf], envoy: &str) -> Result<V
 /// The same as `--format json`, the policy of each route with it.
 ///
 /// # Errors
-/// A file that can't be read.
+/// No file can be read.
 pub fn json(files: &[PathBuf], modules: &[PathBuf], envoy: &str) -> Result<serde_json::Value> {
     look(files, modules, envoy, report::json)
 }
@@ -111,13 +116,30 @@ fn look<T>(
     envoy: &str,
     tell: impl FnOnce(&[Looked<'_>], &[Vec<Row<'_>>], &[Finding]) -> T,
 ) -> Result<T> {
-    let documents = files.iter().map(|file| Document::read(file)).collect::<Result<Vec<_>>>()?;
+    let read = files.iter().map(|file| (file, Document::read(file)));
+    let (documents, unread): (Vec<_>, Vec<_>) = read.partition(|(_, document)| document.is_ok());
+    let documents: Vec<Document> = documents.into_iter().filter_map(|(_, document)| document.ok()).collect();
+    let mut unread = unread.into_iter().filter_map(|(file, document)| Some((file, document.err()?)));
+    if documents.is_empty()
+        && let Some((_, error)) = unread.next()
+    {
+        return Err(error);
+    }
     let edges = edge::edges(&documents);
     let modules = Modules { folders: modules };
     let looked: Vec<Looked<'_>> = edges.iter().map(|edge| Looked::at(edge, &modules)).collect();
     let mut findings = rules::findings(&documents, &looked, versions::minor(envoy));
+    findings.extend(unread.map(|(file, error)| unreadable(file, &error)));
     let rows: Vec<_> = looked.iter().map(|looked| routes::ask(looked, &mut findings)).collect();
     findings.sort_by(|a, b| (&a.file, a.at, a.rule.severity).cmp(&(&b.file, b.at, b.rule.severity)));
     findings.dedup_by(|a, b| (&a.file, a.at, &a.what) == (&b.file, b.at, &b.what));
     Ok(tell(&looked, &rows, &findings))
+}
+
+/// One of several files that can't be read.
+fn unreadable(file: &Path, error: &anyhow::Error) -> Finding {
+    let what = format!("{error:#}");
+    let at = document::place_in(&what);
+    let remedy = "mend it, or leave it out";
+    Finding { rule: &finding::UNREADABLE, file: file.into(), at, what, remedy: remedy.into() }
 }

@@ -9,6 +9,7 @@ use super::{
     ask::{Answer, Asked},
     finding::{Finding, Severity},
     looked::{Looked, LookedFilter},
+    questions::Question,
     routes::Row,
 };
 
@@ -72,13 +73,19 @@ fn modules(edge: &Looked<'_>) -> Table {
     ]);
     for looked in asked(edge) {
         let (takes, series, store) = match &looked.asked {
-            Some(Ok(asked)) => ("yes", asked.series.to_string(), asked.store_bytes.get().to_string()),
+            Some(Ok(asked)) => ("yes", asked.series.to_string(), stored(asked)),
             Some(Err(silent)) if silent.is_wrong() => ("no", "?".into(), "?".into()),
             _ => ("not tried", "?".into(), "?".into()),
         };
         table.add_row([looked.filter.shown().to_owned(), takes.to_owned(), series, store]);
     }
     table
+}
+
+/// What it keeps in the store, and what it promises not to exceed.
+fn stored(asked: &Asked) -> String {
+    let bytes = asked.store_bytes.get();
+    asked.store_bound.map_or_else(|| bytes.to_string(), |bound| format!("{bytes}, at most {bound}"))
 }
 
 /// `1 error`, `2 errors`.
@@ -108,7 +115,10 @@ pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) 
                     "refused_with": answer.as_ref().and_then(|answer| answer.refused_with.as_ref()),
                 })
             });
-            json!({ "virtual_host": row.host, "route": row.route, "filters": answers.collect::<Vec<_>>() })
+            let Question { method, authority, path } = &row.question;
+            let request = json!({ "method": method, "authority": authority, "path": path });
+            let filters: Vec<Value> = answers.collect();
+            json!({ "virtual_host": row.host, "route": row.route, "request": request, "filters": filters })
         });
         let filters = asked(edge).map(|looked| {
             let asked = looked.asked.as_ref().and_then(|asked| asked.as_ref().ok());
@@ -118,6 +128,7 @@ pub fn json(looked: &[Looked<'_>], rows: &[Vec<Row<'_>>], findings: &[Finding]) 
                 "sha256": asked.map(Asked::sha256),
                 "metric_series": asked.map(|asked| asked.series),
                 "store_bytes": asked.map(|asked| asked.store_bytes.get()),
+                "store_bytes_at_most": asked.and_then(|asked| asked.store_bound),
             })
         });
         json!({

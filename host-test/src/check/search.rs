@@ -21,6 +21,8 @@ pub struct Found<'a> {
     /// Each below its listener.
     pub managers: Vec<(&'a Node, Option<&'a Node>)>,
     pub alone: Vec<Alone<'a>>,
+    /// Resources of Istio that patch what the mesh makes.
+    pub patched: Vec<&'a Node>,
     /// Resources of gateways that hold filters in a form of their own.
     pub resources: Vec<&'a Node>,
 }
@@ -49,13 +51,19 @@ impl<'a> Found<'a> {
                 self.resources.push(node);
                 return;
             }
+            if node.text_of("kind") == "EnvoyFilter" {
+                self.patched.push(node);
+            }
         }
         if is_message(node, "HttpConnectionManager")
             && let Some(settings) = settings(node)
             && let Some(filters) = settings.get("http_filters")
         {
             self.managers.push((settings, above.listener));
-            filters.elements().iter().filter(|filter| !is_filter(filter)).for_each(|node| self.children(node, above));
+            let upgrades = settings.get("upgrade_configs").map(Node::elements).unwrap_or_default();
+            let of_upgrades = upgrades.iter().filter_map(|upgrade| upgrade.get("filters"));
+            let filters = std::iter::once(filters).chain(of_upgrades).flat_map(Node::elements);
+            filters.filter(|filter| !is_filter(filter)).for_each(|node| self.children(node, above));
             let others = ["route_config", "access_log"].iter().filter_map(|name| settings.get(name));
             others.for_each(|node| self.children(node, above));
             return;

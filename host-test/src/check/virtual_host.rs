@@ -2,14 +2,17 @@
 
 use std::path::Path;
 
-use super::document::{Document, Node};
+use super::{
+    document::{Document, Node},
+    matching,
+};
 
 #[derive(Clone, Debug)]
 pub struct VirtualHost<'a> {
     pub node: &'a Node,
     pub name: &'a str,
-    /// One that it is for; empty where it is for all.
-    pub domain: &'a str,
+    /// The hosts that it is for, `*` among them, as they are written.
+    pub domains: Vec<&'a str>,
     pub metadata: Option<&'a Node>,
     pub routes: Vec<Route<'a>>,
     /// The file that the routes stand in.
@@ -25,9 +28,11 @@ pub struct Route<'a> {
     pub metadata: Option<&'a Node>,
     /// How a person says what it matches.
     pub shown: String,
-    /// A path that it matches.
+    /// A path that it matches, as far as can be told.
     pub path: String,
     pub method: String,
+    /// What the one of its weighted clusters says of single filters.
+    of_cluster: Option<&'a Node>,
 }
 
 /// The route configurations of all files.
@@ -58,7 +63,7 @@ impl<'a> RouteConfigurations<'a> {
     /// The virtual hosts of a manager, and what says that they come from elsewhere, if nothing here holds them.
     pub fn hosts(&self, manager: &'a Node, file: &'a Path) -> (Vec<VirtualHost<'a>>, Option<&'a Node>) {
         if let Some(inline) = manager.get("route_config") {
-            return (hosts(inline, file), inline.get("vhds"));
+            return (VirtualHost::all(inline, file), inline.get("vhds"));
         }
         let Some(source) = manager.get("rds").or_else(|| manager.get("scoped_routes")) else {
             return (Vec::new(), None);
@@ -71,46 +76,84 @@ impl<'a> RouteConfigurations<'a> {
             wanted.extend(&self.scoped);
         }
         let inline = scopes.iter().filter_map(|scope| scope.get("route_configuration"));
-        let mut found: Vec<VirtualHost<'a>> = inline.flat_map(|inline| hosts(inline, file)).collect();
+        let mut found: Vec<VirtualHost<'a>> = inline.flat_map(|inline| VirtualHost::all(inline, file)).collect();
         for name in wanted.into_iter().filter(|name| !name.is_empty()) {
             let named = self.named.iter().find(|(known, ..)| *known == name);
-            found.extend(named.into_iter().flat_map(|(_, configuration, file)| hosts(configuration, file)));
+            found.extend(named.into_iter().flat_map(|(_, configuration, file)| VirtualHost::all(configuration, file)));
         }
         let elsewhere = found.is_empty().then_some(source);
         (found, elsewhere)
     }
 }
 
-fn hosts<'a>(configuration: &'a Node, file: &'a Path) -> Vec<VirtualHost<'a>> {
-    let hosts = configuration.get("virtual_hosts").map(Node::elements).unwrap_or_default();
-    let of = |node: &'a Node| {
+const PER_FILTER: &str = "typed_per_filter_config";
+
+impl<'a> VirtualHost<'a> {
+    /// Those of a route configuration.
+    pub fn all(configuration: &'a Node, file: &'a Path) -> Vec<Self> {
+        let hosts = configuration.get("virtual_hosts").map(Node::elements).unwrap_or_default();
+        hosts.iter().map(|node| Self::of(node, Some(configuration), file)).collect()
+    }
+
+    pub fn of(node: &'a Node, configuration: Option<&'a Node>, file: &'a Path) -> Self {
         let domains = node.get("domains").map(Node::elements).unwrap_or_default();
-        let domain = domains.iter().filter_map(Node::text).find(|domain| !domain.contains('*'));
-        VirtualHost {
+        let holders = std::iter::once(node).chain(configuration);
+        Self {
             node,
             name: node.text_of("name"),
-            domain: domain.unwrap_or_default(),
+            domains: domains.iter().filter_map(Node::text).collect(),
             metadata: node.get("metadata"),
             routes: routes(node),
             file,
-            per_filter: [node, configuration].into_iter().filter_map(|node| node.get(PER_FILTER)).collect(),
+            per_filter: holders.filter_map(|node| node.get(PER_FILTER)).collect(),
         }
-    };
-    hosts.iter().map(of).collect()
-}
+    }
 
-const PER_FILTER: &str = "typed_per_filter_config";
+    /// A host that says nothing itself, for routes that stand alone.
+    pub fn bare(self) -> Self {
+        Self { metadata: None, domains: Vec::new(), per_filter: Vec::new(), ..self }
+    }
+
+    /// The same with a route that stands for all of them, where it has none.
+    pub fn with_a_route(mut self) -> Self {
+        if self.routes.is_empty() {
+            let route = Route { name: "", metadata: None, shown: "each route".into(), ..Route::of(self.node) };
+            self.routes.push(route);
+        }
+        self
+    }
+
+    /// An authority that is of this host.
+    pub fn authority(&self) -> String {
+        let plain = self.domains.iter().find(|domain| !domain.contains('*')).map(|domain| (*domain).to_owned());
+        plain.unwrap_or_else(|| match self.domains.first() {
+            None | Some(&"*") => "edge.example".to_owned(),
+            Some(domain) => domain.replace('*', "edge"),
+        })
+    }
+
+    /// What is said of a filter here, on the host or on one of its routes.
+    pub fn of_filter(&self, filter: &str) -> Vec<&'a Node> {
+        let routes = self.routes.iter().flat_map(|route| [route.of_cluster, route.node.get(PER_FILTER)]);
+        let all = routes.flatten().chain(self.per_filter.iter().copied());
+        all.filter_map(|filters| filters.fields().iter().find(|(key, _)| key == filter).map(|(_, node)| node)).collect()
+    }
+
+    pub fn speaks_of(&self, filter: &str) -> bool {
+        !self.of_filter(filter).is_empty()
+    }
+}
 
 /// The routes of a virtual host, those in its tree of matchers with them.
 fn routes(host: &Node) -> Vec<Route<'_>> {
     let listed = host.get("routes").map(Node::elements).unwrap_or_default();
-    let mut routes: Vec<Route<'_>> = listed.iter().map(Route::of).collect();
+    let mut routes: Vec<Route<'_>> = listed.iter().flat_map(Route::all).collect();
     if let Some(matcher) = host.get("matcher") {
         matcher.walk(&mut |node| {
             if node.is_a("Route") {
-                routes.push(Route { shown: shown_in_tree(node), ..Route::of(node) });
+                routes.extend(Route::all(node).into_iter().map(|route| Route { shown: shown_in_tree(node), ..route }));
             } else if node.is_a("RouteList") {
-                routes.extend(node.get("routes").map(Node::elements).unwrap_or_default().iter().map(Route::of));
+                routes.extend(node.get("routes").map(Node::elements).unwrap_or_default().iter().flat_map(Route::all));
             }
         });
     }
@@ -126,7 +169,8 @@ impl VirtualHost<'_> {
     /// Whether a filter is switched off on a route: `disabled` of the closest that speaks.
     pub fn has_off(&self, route: &Route<'_>, filter: &Node) -> bool {
         let name = filter.text_of("name");
-        let closest = route.node.get(PER_FILTER).into_iter().chain(self.per_filter.iter().copied());
+        let of_route = [route.of_cluster, route.node.get(PER_FILTER)].into_iter().flatten();
+        let closest = of_route.chain(self.per_filter.iter().copied());
         let said = closest.filter_map(|filters| filters.fields().iter().find(|(key, _)| key == name)).next();
         match said {
             Some((_, of_filter)) => of_filter.get("disabled").is_some_and(Node::is_true),
@@ -136,6 +180,26 @@ impl VirtualHost<'_> {
 }
 
 impl<'a> Route<'a> {
+    pub fn is_by_expression(&self) -> bool {
+        self.node.at_path(&["match", "safe_regex"]).is_some()
+    }
+
+    /// A route, once for each of its weighted clusters where one of these speaks of single filters.
+    pub fn all(node: &'a Node) -> Vec<Self> {
+        let route = Self::of(node);
+        let clusters =
+            node.at_path(&["route", "weighted_clusters", "clusters"]).map(Node::elements).unwrap_or_default();
+        if !clusters.iter().any(|cluster| cluster.get(PER_FILTER).is_some()) {
+            return vec![route];
+        }
+        let to = |cluster: &'a Node| Self {
+            shown: format!("{} to {}", route.shown, cluster.text_of("name")),
+            of_cluster: cluster.get(PER_FILTER),
+            ..route.clone()
+        };
+        clusters.iter().map(to).collect()
+    }
+
     fn of(node: &'a Node) -> Self {
         let matching = node.get("match");
         let field = |name: &str| matching.and_then(|matching| matching.get(name));
@@ -147,21 +211,17 @@ impl<'a> Route<'a> {
         } else if let Some(prefix) = text("path_separated_prefix") {
             (format!("{prefix}/*"), prefix)
         } else if let Some(regex) = field("safe_regex") {
-            (format!("~ {}", regex.text_of("regex")), "/".to_owned())
+            let regex = regex.text_of("regex");
+            (format!("~ {regex}"), matching::beginning(regex))
         } else {
             let fields = matching.map(Node::fields).unwrap_or_default();
             (fields.first().map_or("any", |(name, _)| name.as_str()).to_owned(), "/".to_owned())
         };
         // A prefix may be empty, and a path that isn't absolute is no request's.
         let path = if path.starts_with('/') { path } else { format!("/{path}") };
-        let headers = field("headers").map(Node::elements).unwrap_or_default();
-        let of_method = headers.iter().find(|header| header.text_of("name") == ":method");
-        let method = of_method.and_then(|header| {
-            let matched = header.get("string_match").map(|wanted| wanted.text_of("exact"));
-            matched.or_else(|| header.get("exact_match").and_then(Node::text)).filter(|method| !method.is_empty())
-        });
-        let shown = method.map_or_else(|| shown.clone(), |method| format!("{method} {shown}"));
-        let method = method.unwrap_or("GET").to_owned();
-        Self { node, name: node.text_of("name"), metadata: node.get("metadata"), shown, path, method }
+        let method = matching::method(node);
+        let shown = if method == matching::METHODS[0] { shown } else { format!("{method} {shown}") };
+        let method = method.to_owned();
+        Self { node, name: node.text_of("name"), metadata: node.get("metadata"), shown, path, method, of_cluster: None }
     }
 }

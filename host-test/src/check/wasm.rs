@@ -1,11 +1,14 @@
 //! What a configuration says of one wasm filter, whoever wrote it: Envoy's own message, Istio's
 //! WasmPlugin, Envoy Gateway's EnvoyExtensionPolicy.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use super::document::{Node, Value};
+use super::{
+    document::{Node, Value},
+    parse::parse,
+};
 
 #[derive(Clone, Debug)]
 pub struct Wasm<'a> {
@@ -171,6 +174,33 @@ impl<'a> Wasm<'a> {
             }
         };
         list.iter().map(of).collect()
+    }
+
+    /// The configuration's fields, whether they stand as such or as JSON or YAML in a text. What stands in a text has
+    /// the place of that text.
+    pub fn fields(&self) -> Option<Cow<'a, Node>> {
+        self.configuration.as_ref().and_then(|(handed, node)| self.fields_of(handed, node))
+    }
+
+    /// The same of the VM's configuration.
+    pub fn vm_fields(&self) -> Option<Cow<'a, Node>> {
+        self.vm_configuration.as_ref().and_then(|(handed, node)| self.fields_of(handed, node))
+    }
+
+    fn fields_of(&self, handed: &Handed, node: &'a Node) -> Option<Cow<'a, Node>> {
+        if self.dialect != Dialect::Envoy {
+            return Some(Cow::Borrowed(node));
+        }
+        let value = node.get("value")?;
+        match handed {
+            Handed::Struct(_) => Some(Cow::Borrowed(value)),
+            Handed::Text(text) => {
+                let mut parsed = parse(text).ok()?.into_iter().next()?;
+                parsed.set_place(value.at);
+                Some(Cow::Owned(parsed))
+            }
+            Handed::Other(_) => None,
+        }
     }
 
     pub fn vm(&self) -> Option<&'a Node> {

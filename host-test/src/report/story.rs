@@ -53,6 +53,31 @@ const BUFFERS: [&str; 9] = [
     "argument of the call",
 ];
 
+const LEVELS: [&str; 6] = ["trace", "debug", "info", "warn", "error", "critical"];
+const METRICS: [&str; 3] = ["counter", "gauge", "histogram"];
+
+type Numbers = &'static [(usize, &'static str, &'static str)];
+
+/// The numbers of calls to the host that say something: their places among the arguments, and what stands before and
+/// behind each. What is left out is where texts lie, how long they are, and what a trace doesn't keep.
+const NUMBERS: &[(&str, Numbers)] = &[
+    ("proxy_get_buffer_bytes", &[(1, "from ", ""), (2, "at most ", " bytes")]),
+    ("proxy_grpc_call", &[(10, "within ", " ms")]),
+    ("proxy_grpc_cancel", &[(0, "call ", "")]),
+    ("proxy_grpc_close", &[(0, "call ", "")]),
+    ("proxy_grpc_send", &[(0, "call ", ""), (3, "end of stream ", "")]),
+    ("proxy_http_call", &[(8, "within ", " ms")]),
+    ("proxy_increment_metric", &[(1, "by ", "")]),
+    ("proxy_record_metric", &[(1, "", "")]),
+    ("proxy_send_local_response", &[(0, "status ", ""), (7, "gRPC status ", "")]),
+    ("proxy_set_buffer_bytes", &[(1, "from ", ""), (2, "in the place of ", " bytes")]),
+    ("proxy_set_effective_context", &[(0, "context ", "")]),
+    ("proxy_set_tick_period_milliseconds", &[(0, "every ", " ms")]),
+];
+
+/// What a number of the ABI means for none given: all that there is, or no status of gRPC.
+const ALL: [i64; 3] = [-1, u32::MAX as i64, i32::MAX as i64];
+
 const STREAMS: [&str; 4] = ["request", "response", "downstream", "upstream"];
 
 /// The ABI's statuses, from 0.
@@ -183,7 +208,22 @@ fn status(entry: &Entry) -> String {
 /// Which map or buffer a call is about, and the bytes that the module hands over.
 fn arguments(entry: &Entry) -> String {
     let subject = Some(subject(entry).to_owned()).filter(|subject| !subject.is_empty());
-    subject.into_iter().chain(texts(entry, false)).collect::<Vec<_>>().join(", ")
+    subject.into_iter().chain(numbers(entry)).chain(texts(entry, false)).collect::<Vec<_>>().join(", ")
+}
+
+/// The numbers that a call is made with, in words.
+fn numbers(entry: &Entry) -> Vec<String> {
+    let named = NUMBERS.iter().find(|(name, _)| *name == entry.name).map_or(&[] as &[_], |(_, numbers)| numbers);
+    let shown = named.iter().filter_map(|(place, before, behind)| {
+        let value = entry.values.get(*place).copied().flatten()?;
+        match ALL.contains(&value) {
+            // Not said, so not told.
+            true if before.starts_with("gRPC") => None,
+            true => Some(format!("{before}all{behind}").replace("all bytes", "all")),
+            false => Some(format!("{before}{value}{behind}")),
+        }
+    });
+    shown.collect()
 }
 
 fn subject(entry: &Entry) -> &'static str {
@@ -192,6 +232,8 @@ fn subject(entry: &Entry) -> &'static str {
         name if name.contains("_header_map_") => &HEADERS,
         name if name.contains("_buffer_") => &BUFFERS,
         "proxy_continue_stream" | "proxy_close_stream" => &STREAMS,
+        "proxy_define_metric" => &METRICS,
+        "proxy_log" => &LEVELS,
         _ => &[],
     };
     first.and_then(|first| names.get(first).copied()).unwrap_or_default()

@@ -296,6 +296,9 @@ pub struct Place {
     pub name: String,
     /// `filter_metadata` of Envoy's `Metadata`: by namespace.
     pub metadata: BTreeMap<String, Map<String, Value>>,
+    /// Namespaces under `typed_filter_metadata`; `portcullis check` meets them, no scenario says them.
+    #[serde(skip)]
+    pub typed: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq)]

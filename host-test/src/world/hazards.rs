@@ -123,7 +123,7 @@ impl Watch {
                 None
             }
             _ if name.contains("_header_map_") => {
-                frame.looked |= argument(0) == ANSWER_HEADERS;
+                frame.looked |= argument(0) == ANSWER_HEADERS && tells_success(call);
                 if status == BAD_ARGUMENT {
                     told(&format!("{name} of headers that aren't in hand in this callback"))
                 } else {
@@ -175,6 +175,17 @@ impl Watch {
             }
             _ => None,
         }
+    }
+}
+
+/// Whether a read of an answer's head shows how the callout went: its status, or all of its lines, none where it
+/// broke. Any other line says nothing of that.
+fn tells_success(call: &Entry) -> bool {
+    let key = call.texts.first().map(|text| text.bytes.as_slice()).unwrap_or_default();
+    match call.name.as_str() {
+        "proxy_get_header_map_pairs" | "proxy_get_header_map_size" => true,
+        "proxy_get_header_map_value" => key.eq_ignore_ascii_case(b":status"),
+        _ => false,
     }
 }
 

@@ -101,6 +101,11 @@ impl Defined {
         }
     }
 
+    /// What a metric is called.
+    pub fn name(&self, id: u32) -> Option<&str> {
+        self.names.get(&id).map(String::as_str)
+    }
+
     /// An unknown id is not found where its low bits name a kind that can be read.
     fn find<'a>(&self, metrics: &'a mut Metrics, id: u32) -> Result<(Kind, &'a mut i64), Status> {
         let kind = Kind::from_number(id & 3).ok_or(Status::BadArgument)?;

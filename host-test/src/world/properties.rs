@@ -154,7 +154,7 @@ fn metadata(place: &Place) -> Value {
         (b"filter_metadata".to_vec(), Value::Map(namespaces)),
         (b"typed_filter_metadata".to_vec(), Value::Map(Vec::new())),
     ];
-    Value::Message(protobuf::metadata(&place.metadata), fields)
+    Value::Message(protobuf::metadata(&place.metadata, &place.typed), fields)
 }
 
 fn address(address: &str, port: u64) -> Value {

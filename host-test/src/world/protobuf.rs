@@ -19,11 +19,15 @@ pub fn structure(value: &Value) -> Vec<u8> {
     value.as_object().map(members).unwrap_or_default()
 }
 
-/// A serialised `Metadata` with these `filter_metadata`.
-pub fn metadata(namespaces: &BTreeMap<String, Map<String, Value>>) -> Vec<u8> {
+/// A serialised `Metadata` with these `filter_metadata`, and with empty messages of these names under
+/// `typed_filter_metadata`.
+pub fn metadata(namespaces: &BTreeMap<String, Map<String, Value>>, typed: &[String]) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, fields) in namespaces {
-        entry(&mut out, name, &members(fields));
+        entry(&mut out, 1, name, &members(fields));
+    }
+    for name in typed {
+        entry(&mut out, 2, name, b"");
     }
     out
 }
@@ -31,17 +35,17 @@ pub fn metadata(namespaces: &BTreeMap<String, Map<String, Value>>) -> Vec<u8> {
 fn members(fields: &Map<String, Value>) -> Vec<u8> {
     let mut out = Vec::new();
     for (name, value) in fields {
-        entry(&mut out, name, &encoded(value));
+        entry(&mut out, 1, name, &encoded(value));
     }
     out
 }
 
-/// An entry of a map that is field 1.
-fn entry(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+/// An entry of a map that is this field.
+fn entry(out: &mut Vec<u8>, field: u64, key: &str, value: &[u8]) {
     let mut entry = Vec::new();
     bytes(&mut entry, 1, key.as_bytes());
     bytes(&mut entry, 2, value);
-    bytes(out, 1, &entry);
+    bytes(out, field, &entry);
 }
 
 /// A serialised `google.protobuf.Value`.

@@ -277,3 +277,70 @@ fn thousands_of_routes_are_asked_in_seconds() {
     // A second or two where nothing else runs.
     assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
 }
+
+#[test]
+fn a_filter_that_chooses_by_itself_has_a_row_for_each_choice() {
+    let mut plugin = guest(&json!({ "code": { "local": { "filename": "security-headers.wasm" } } }));
+    plugin["configuration"] = json!({
+        "@type": "type.googleapis.com/google.protobuf.StringValue",
+        "value": json!({
+            "policies": { "web": { "preset": "helmet" }, "api": { "preset": "owasp" } },
+            "default_policy": "web",
+            "routes": [
+                { "match": { "path_template": "/items/:id" }, "policy": "api" },
+                { "match": { "method": "POST" }, "policy": "api" },
+                { "match": { "host": "other.example" }, "policy": "web" },
+            ],
+        }).to_string(),
+    });
+    let routes = json!([
+        { "match": { "prefix": "/items/" }, "direct_response": { "status": 200 } },
+        { "match": { "prefix": "/" }, "direct_response": { "status": 200 } },
+    ]);
+    let told = told(&bootstrap(&plugin, &routes), "(module)");
+    let rows = told["edges"][0]["routes"].as_array().unwrap();
+    let shown: Vec<_> = rows
+        .iter()
+        .map(|row| (row["route"].as_str().unwrap(), row["filters"][0]["policy"].as_str().unwrap()))
+        .collect();
+    assert_eq!(
+        shown,
+        [
+            ("/items/*", "web"),
+            ("/items/* as GET edge.example/items/id", "api"),
+            ("/items/* as POST edge.example/items/", "api"),
+            ("/*", "web"),
+            ("/* as POST edge.example/", "api"),
+        ]
+    );
+}
+
+#[test]
+fn what_a_filter_says_that_it_stores_at_most_is_told() {
+    let mut plugin = guest(&json!({ "code": { "local": { "filename": "rate-limit.wasm" } } }));
+    plugin["root_id"] = json!("rate-limit");
+    plugin["configuration"] = json!({
+        "@type": "type.googleapis.com/google.protobuf.Struct",
+        "value": { "policies": { "a": { "limits": [{ "name": "a", "rate": "1/s" }] } }, "default_policy": "a" },
+    });
+    let told = told(&bootstrap(&plugin, &route()), "(module)");
+    let filter = &told["edges"][0]["filters"][0];
+    let (now, most) = (filter["store_bytes"].as_u64().unwrap(), filter["store_bytes_at_most"].as_u64().unwrap());
+    assert!(most > 0 && now <= most, "{told:#}");
+}
+
+#[test]
+fn more_choices_than_are_asked_are_a_note() {
+    let mut plugin = guest(&json!({ "code": { "local": { "filename": "security-headers.wasm" } } }));
+    let rule = |number: usize| json!({ "match": { "host": format!("h{number}.example") }, "policy": "web" });
+    let rules: Vec<Value> = (0..30).map(rule).collect();
+    plugin["configuration"] = json!({
+        "@type": "type.googleapis.com/google.protobuf.Struct",
+        "value": { "policies": { "web": { "preset": "helmet" } }, "default_policy": "web", "routes": rules },
+    });
+    let route =
+        |number: u32| json!({ "match": { "path": format!("/{number}") }, "direct_response": { "status": 200 } });
+    let told = told(&bootstrap(&plugin, &(0..100).map(route).collect()), "(module)");
+    assert_eq!(told["edges"][0]["routes"].as_array().unwrap().len(), 100);
+    assert_eq!(found(&told).iter().filter(|rule| **rule == "routes-many").count(), 1, "{told:#}");
+}

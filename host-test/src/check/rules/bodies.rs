@@ -2,14 +2,12 @@
 
 use crate::check::{
     document::{Node, Value},
-    edge::HttpFilter,
+    edge::{HttpFilter, PACKAGE},
     finding::{self, Finding},
     looked::{Looked, LookedFilter, Role},
-    wasm::Dialect,
+    lua,
+    wasm::{Dialect, Wasm},
 };
-
-/// Where the messages of Envoy's filters are from.
-const PACKAGE: &str = "envoy.extensions.filters.http.";
 
 /// Filters that change the body of a request. Several others are configured by a `FilterConfig`, so that
 /// a message is known by its package.
@@ -20,6 +18,7 @@ const CHANGERS: &[&str] = &[
     "grpc_http1_reverse_bridge.v3.FilterConfig",
     "grpc_json_reverse_transcoder.v3.GrpcJsonReverseTranscoder",
     "grpc_json_transcoder.v3.GrpcJsonTranscoder",
+    "grpc_web.v3.GrpcWeb",
     "proto_api_scrubber.v3.ProtoApiScrubberConfig",
     "transform.v3.TransformConfig",
 ];
@@ -31,14 +30,14 @@ const DEFAULT_LIMIT: f64 = 1_048_576.0;
 const HOLDS: [&str; 5] =
     ["max_held_bytes", "max_body_bytes", "max_buffered_bytes", "max_hold_bytes", "body_limit_bytes"];
 
-pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
+pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
     for (place, looked) in edge.filters.iter().enumerate() {
         let before = edge.filters.get(..place).unwrap_or_default();
         let behind = edge.filters.get(place + 1..).unwrap_or_default();
         match looked.role {
             Some(Role::HmacValidation) => {
                 changed(edge, looked, before, findings);
-                holds_back(edge, looked, findings);
+                holds_back(edge, looked, envoy, findings);
             }
             Some(Role::Redaction) => behind_compressor(edge, looked, behind, findings),
             _ => {}
@@ -50,7 +49,12 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
 }
 
 fn changed(edge: &Looked<'_>, looked: &LookedFilter<'_>, before: &[LookedFilter<'_>], findings: &mut Vec<Finding>) {
-    for other in before.iter().filter(|other| other.role == Some(Role::Redaction) || changes(other.filter)) {
+    let changes = |other: &&LookedFilter<'_>| {
+        let per_route = edge.edge.per_route(other.filter);
+        let is_ours = other.role == Some(Role::Redaction);
+        !edge.edge.has_off(other.filter) && (is_ours || changes(other.filter, &per_route))
+    };
+    for other in before.iter().filter(changes) {
         let (ours, theirs) = (looked.filter.shown(), other.filter.shown());
         findings.push(Finding::new(
             &finding::BODY_CHANGED_BEFORE_SIGNATURE,
@@ -62,8 +66,8 @@ fn changed(edge: &Looked<'_>, looked: &LookedFilter<'_>, before: &[LookedFilter<
     }
 }
 
-/// Whether a filter changes bodies of requests, as it is configured.
-fn changes(filter: &HttpFilter<'_>) -> bool {
+/// Whether a filter changes bodies of requests, as it is configured, or as a route configures it.
+fn changes(filter: &HttpFilter<'_>, per_route: &[&Node]) -> bool {
     let Some(message) = filter.message.strip_prefix(PACKAGE) else { return false };
     let field = |path: &[&str]| filter.settings.and_then(|settings| settings.at_path(path));
     let request = |field_of: &str| field(&["request_direction_config", "common_config", "enabled", field_of]);
@@ -73,16 +77,27 @@ fn changes(filter: &HttpFilter<'_>) -> bool {
             field(&["request_direction_config"]).is_some() && !request("default_value").is_some_and(Node::is_false)
         }
         "ext_proc.v3.ExternalProcessor" => {
-            let mode = field(&["processing_mode", "request_body_mode"]).and_then(Node::text);
-            mode.is_some_and(|mode| mode != "NONE")
+            let of_route = per_route.iter().filter_map(|node| node.at_path(&["overrides", "processing_mode"]));
+            let modes = field(&["processing_mode"]).into_iter().chain(of_route);
+            modes.filter_map(|mode| mode.get("request_body_mode")?.text()).any(|mode| mode != "NONE")
+        }
+        "lua.v3.Lua" => {
+            let scripts = filter.settings.into_iter().chain(per_route.iter().copied());
+            scripts.flat_map(lua::scripts).any(lua::changes_request_bodies)
         }
         _ => CHANGERS.contains(&message),
     }
 }
 
-fn holds_back(edge: &Looked<'_>, looked: &LookedFilter<'_>, findings: &mut Vec<Finding>) {
+/// The minor version of Envoy 1 that brought `allow_on_headers_stop_iteration`.
+const HOLDS_HEAD_ALONE: u32 = 35;
+
+fn holds_back(edge: &Looked<'_>, looked: &LookedFilter<'_>, envoy: u32, findings: &mut Vec<Finding>) {
     let Some(wasm) = looked.filter.wasm.as_ref().filter(|wasm| !wasm.holds_head_alone) else { return };
     let (why, remedy) = match wasm.dialect {
+        Dialect::Envoy if envoy < HOLDS_HEAD_ALONE => {
+            ("this Envoy has no allow_on_headers_stop_iteration", "upgrade to 1.35 at least")
+        }
         Dialect::Envoy => ("without allow_on_headers_stop_iteration", "set allow_on_headers_stop_iteration: true"),
         Dialect::Istio => ("a WasmPlugin can't set allow_on_headers_stop_iteration", "use an EnvoyFilter"),
         Dialect::EnvoyGateway => {
@@ -105,7 +120,7 @@ fn behind_compressor(
     findings: &mut Vec<Finding>,
 ) {
     // A response meets the filters from the last to the first.
-    for other in behind.iter().filter(|other| compresses(other.filter)) {
+    for other in behind.iter().filter(|other| compresses(other.filter) && !edge.edge.has_off(other.filter)) {
         let (ours, theirs) = (looked.filter.shown(), other.filter.shown());
         findings.push(Finding::new(
             &finding::BEHIND_COMPRESSOR,
@@ -126,9 +141,7 @@ fn compresses(filter: &HttpFilter<'_>) -> bool {
 
 /// Envoy answers 413 at its own limit before a policy comes to its.
 fn limits(edge: &Looked<'_>, looked: &LookedFilter<'_>, findings: &mut Vec<Finding>) {
-    let Some((_, configuration)) = looked.filter.wasm.as_ref().and_then(|wasm| wasm.configuration.as_ref()) else {
-        return;
-    };
+    let Some(configuration) = looked.filter.wasm.as_ref().and_then(Wasm::fields) else { return };
     let Some(listener) = edge.edge.listener else { return };
     let field = listener.get("per_connection_buffer_limit_bytes");
     // A route may hold more; which one a policy is for isn't looked at.
@@ -183,7 +196,7 @@ mod tests {
                 wasm: None,
                 is_elsewhere: false,
             };
-            changes(&filter)
+            changes(&filter, &[])
         };
         for (message, settings) in [
             ("connect_grpc_bridge.v3.FilterConfig", "{}"),
@@ -191,6 +204,8 @@ mod tests {
             ("decompressor.v3.Decompressor", "{}"),
             ("compressor.v3.Compressor", "{request_direction_config: {}}"),
             ("ext_proc.v3.ExternalProcessor", "{processing_mode: {request_body_mode: STREAMED}}"),
+            ("grpc_web.v3.GrpcWeb", "{}"),
+            ("lua.v3.Lua", "{inline_code: 'function envoy_on_request(h) h:body():setBytes(1) end'}"),
         ] {
             assert!(of(message, settings), "{message}");
         }
@@ -203,6 +218,7 @@ mod tests {
             ("compressor.v3.Compressor", "{}"),
             ("ext_proc.v3.ExternalProcessor", "{processing_mode: {request_body_mode: NONE}}"),
             ("router.v3.Router", "{}"),
+            ("lua.v3.Lua", "{inline_code: 'function envoy_on_response(h) h:body():setBytes(1) end'}"),
         ] {
             assert!(!of(message, settings), "{message}");
         }

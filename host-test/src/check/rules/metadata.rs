@@ -33,7 +33,8 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
             "name that file too, or a whole config dump of the running proxy",
         ));
     }
-    if !edge.filters.iter().any(|looked| looked.role.is_some()) {
+    // A patch says something of filters that may stand in another file.
+    if edge.edge.manager.is_some() && !edge.filters.iter().any(|looked| looked.role.is_some()) {
         return;
     }
     edge.filters.iter().for_each(|looked| unknown(edge, looked, findings));
@@ -52,7 +53,7 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
                 }
             }
             for (name, node) in metadata.get(TYPED).map(Node::fields).unwrap_or_default() {
-                if name.starts_with(PREFIX) {
+                if name.starts_with(PREFIX) || meant(name).is_some() {
                     findings.push(Finding::new(
                         &finding::NAMESPACE_NEAR,
                         host.file,
@@ -69,7 +70,8 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
 /// Policies that no module can be asked for, because it isn't here: their names stand in its configuration.
 fn unknown(edge: &Looked<'_>, looked: &LookedFilter<'_>, findings: &mut Vec<Finding>) {
     let (Some(role), Some(Err(_)), Some(wasm)) = (looked.role, &looked.asked, &looked.filter.wasm) else { return };
-    let policies = wasm.configuration.as_ref().and_then(|(_, node)| node.at_path(&["value", "policies"]));
+    let fields = wasm.fields();
+    let policies = fields.as_ref().and_then(|fields| fields.get("policies"));
     let Some(policies) = policies.map(Node::fields).filter(|policies| !policies.is_empty()) else { return };
     let namespace = format!("{PREFIX}{}", role.name());
     for host in &edge.edge.hosts {

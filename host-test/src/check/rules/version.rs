@@ -89,9 +89,15 @@ pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
                 let known = fields.iter().find(|(field, _)| is_named(name, field));
                 let (what, remedy) = match known {
                     Some((_, since)) if *since <= envoy => continue,
-                    Some((_, since)) => (
+                    Some((field, since)) => (
                         format!("`{name}` of {message} is there from Envoy 1.{since} on"),
-                        "remove it, or upgrade".to_owned(),
+                        // What a version has elsewhere.
+                        match (message, *field) {
+                            ("VmConfig", "capability_restriction_config") => "put it beside vm_config, or upgrade",
+                            ("PluginConfig", "failure_policy") => "set fail_open, or upgrade",
+                            _ => "remove it, or upgrade",
+                        }
+                        .to_owned(),
                     ),
                     None => {
                         let near = fields

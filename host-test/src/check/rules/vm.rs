@@ -9,34 +9,19 @@ use crate::check::{
     wasm::{Dialect, Failure, Kind, Wasm},
 };
 
-/// Words in the names of filters that let some requests pass and others not.
-const GUARDS: &[&str] = &[
-    "acl",
-    "auth",
-    "authn",
-    "authz",
-    "guard",
-    "hmac",
-    "jwt",
-    "key",
-    "oauth",
-    "oidc",
-    "opa",
-    "rbac",
-    "saml",
-    "signature",
-    "token",
-    "waf",
-];
+/// The minor version of Envoy 1 that brought `failure_policy`.
+const FAILURE_POLICY: u32 = 33;
+/// The one that wants the capability list in the VM's configuration.
+const LIST_OF_VM: u32 = 40;
 
-pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
+pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
     for looked in &edge.filters {
         let Some(wasm) = &looked.filter.wasm else { continue };
         if wasm.kind == Kind::Http {
-            failure(edge, looked, wasm, findings);
+            failure(edge, looked, wasm, envoy, findings);
         }
         if wasm.dialect == Dialect::Envoy {
-            capabilities(edge, looked, wasm, findings);
+            capabilities(edge, looked, wasm, envoy, findings);
             if wasm.vm_id().is_empty() && !wasm.native {
                 findings.push(Finding::new(
                     &finding::VM_ID_EMPTY,
@@ -53,18 +38,19 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
     }
 }
 
-fn failure(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findings: &mut Vec<Finding>) {
+fn failure(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, envoy: u32, findings: &mut Vec<Finding>) {
     let shown = looked.filter.shown();
     let fields = ["failure_policy", "fail_open", "fail_strategy"];
     let node = fields.iter().find_map(|name| wasm.node.get(name)).unwrap_or(wasm.node);
     let remedy = match wasm.dialect {
+        Dialect::Envoy if envoy < FAILURE_POLICY => "set fail_open: false",
         Dialect::Envoy => "set failure_policy: FAIL_RELOAD",
         Dialect::Istio => "set failStrategy: FAIL_RELOAD",
         Dialect::EnvoyGateway => "set failOpen: false",
     };
     match wasm.failure {
         Failure::Open => findings.push(Finding::new(
-            if guards(looked, wasm) { &finding::FAIL_OPEN } else { &finding::FAIL_OPEN_OTHER },
+            if looked.guards() { &finding::FAIL_OPEN } else { &finding::FAIL_OPEN_OTHER },
             edge.edge.file,
             node,
             match looked.role {
@@ -73,26 +59,26 @@ fn failure(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findin
             },
             remedy,
         )),
-        // Envoy Gateway knows no reload.
-        Failure::Closed if wasm.dialect != Dialect::EnvoyGateway && !wasm.native => findings.push(Finding::new(
-            &finding::NO_RELOAD,
-            edge.edge.file,
-            node,
-            format!("{shown}: after one trap its worker refuses every request until Envoy is restarted"),
-            remedy,
-        )),
+        // Envoy Gateway knows no reload, and older ones don't either.
+        Failure::Closed if wasm.dialect != Dialect::EnvoyGateway && !wasm.native && envoy >= FAILURE_POLICY => findings
+            .push(Finding::new(
+                &finding::NO_RELOAD,
+                edge.edge.file,
+                node,
+                format!("{shown}: after one trap its worker refuses every request until Envoy is restarted"),
+                remedy,
+            )),
         _ => {}
     }
 }
 
-/// Whether traffic would be unguarded without it.
-fn guards(looked: &LookedFilter<'_>, wasm: &Wasm<'_>) -> bool {
-    let names = [looked.filter.name, wasm.name.as_str(), wasm.root_id.as_str()];
-    let mut words = names.iter().flat_map(|name| name.split(|letter: char| !letter.is_alphanumeric()));
-    looked.role.is_some() || words.any(|word| GUARDS.iter().any(|guard| word.eq_ignore_ascii_case(guard)))
-}
-
-fn capabilities(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, findings: &mut Vec<Finding>) {
+fn capabilities(
+    edge: &Looked<'_>,
+    looked: &LookedFilter<'_>,
+    wasm: &Wasm<'_>,
+    envoy: u32,
+    findings: &mut Vec<Finding>,
+) {
     let shown = looked.filter.shown();
     let file = edge.edge.file;
     if wasm.native {
@@ -104,7 +90,14 @@ fn capabilities(edge: &Looked<'_>, looked: &LookedFilter<'_>, wasm: &Wasm<'_>, f
             file,
             wasm.vm().unwrap_or(wasm.node),
             format!("{shown}: no capability list, so the module may make any call"),
-            "set vm_config.capability_restriction_config to the list that `portcullis inspect` prints",
+            match envoy {
+                LIST_OF_VM.. => {
+                    "set vm_config.capability_restriction_config to the list that `portcullis inspect` prints"
+                }
+                _ => {
+                    "set capability_restriction_config, beside vm_config, to the list that `portcullis inspect` prints"
+                }
+            },
         ));
         return;
     };
@@ -153,34 +146,27 @@ pub fn compare(edges: &[Looked<'_>], findings: &mut Vec<Finding>) {
         }
     }
     for (id, users) in by_id {
-        let Some((_, first, first_wasm)) = users.first() else { continue };
-        for (edge, looked, wasm) in users.iter().skip(1) {
+        for (place, (edge, looked, wasm)) in users.iter().enumerate() {
+            let before = users.get(..place).unwrap_or_default();
             let node = wasm.vm().and_then(|vm| vm.get("vm_id")).unwrap_or(wasm.node);
-            if code(looked) != code(first) {
-                findings.push(Finding::new(
-                    &finding::VM_ID_SHARED,
-                    edge.edge.file,
-                    node,
-                    format!(
-                        "{} and {} have the vm_id `{id}` and different code: they share one store",
-                        first.filter.shown(),
-                        looked.filter.shown()
-                    ),
-                    "give each a vm_id of its own",
-                ));
-            } else if same_key(first_wasm, wasm) && differs(first_wasm, wasm) {
-                findings.push(Finding::new(
-                    &finding::VM_KEY_AMBIGUOUS,
-                    edge.edge.file,
-                    node,
-                    format!(
-                        "{} and {} share one VM (vm_id `{id}`, code and configuration) and give it different \
-                         environments or capabilities; whichever comes first wins",
-                        first.filter.shown(),
-                        looked.filter.shown()
-                    ),
-                    "give each a vm_id of its own, or the same environment and capabilities",
-                ));
+            let finding = |rule, what: String, remedy: &str| Finding::new(rule, edge.edge.file, node, what, remedy);
+            if let Some((_, other, _)) = before.iter().find(|(_, other, _)| code(other) != code(looked)) {
+                let (theirs, ours) = (other.filter.shown(), looked.filter.shown());
+                let what =
+                    format!("{theirs} and {ours} have the vm_id `{id}` and different code: they share one store");
+                findings.push(finding(&finding::VM_ID_SHARED, what, "give each a vm_id of its own"));
+            }
+            let is_ambiguous = |other: &LookedFilter<'_>, theirs: &Wasm<'_>| {
+                code(other) == code(looked) && same_key(theirs, wasm) && differs(theirs, wasm)
+            };
+            if let Some((_, other, _)) = before.iter().find(|(_, other, theirs)| is_ambiguous(other, theirs)) {
+                let (theirs, ours) = (other.filter.shown(), looked.filter.shown());
+                let what = format!(
+                    "{theirs} and {ours} share one VM (vm_id `{id}`, code and configuration) and give it different \
+                     environments or capabilities; whichever comes first wins"
+                );
+                let remedy = "give each a vm_id of its own, or the same environment and capabilities";
+                findings.push(finding(&finding::VM_KEY_AMBIGUOUS, what, remedy));
             }
         }
     }
