@@ -1,0 +1,329 @@
+//! A configured validator: between the shells, which differ, and the decisions, which don't.
+//!
+//! 1. [`Validator::on_request`] chooses the policy and begins; a request whose body has a say is held, head and all.
+//! 2. [`Validator::on_body`] hands each byte on once; behind the last one, or in [`Validator::on_trailers`], it is
+//!    decided. Nothing reaches the upstream before.
+//! 3. [`Validator::on_held_tick`] ends a request that got no byte for too long: never a hang.
+//! 4. In shadow nothing is held: bodies are hashed in passing.
+//! 5. Headers that tell the upstream who was verified are taken out of what came in, always.
+
+use std::rc::Rc;
+
+use portcullis_kit::{
+    Exchange, Filter, Named, Policy,
+    config::ConfigError,
+    head::{Headers, RequestHead},
+    heartbeat::Heartbeat,
+    host::{CounterId, Level, Secrets, StatefulHost},
+    log_budget::LogBudget,
+    mode::Mode,
+    reason::Reason,
+    refusal::{Problem, Refusal},
+    verdict::{Edit, Reply, Verdict},
+};
+
+use crate::{
+    config::{HmacValidation, Settings},
+    decide::{self, Begun, Pending, Verified},
+    identity,
+    keys::{self, Key},
+};
+
+/// Between two ticks, in milliseconds.
+const TICK: u32 = 1000;
+
+pub struct Validator {
+    filter: Filter<HmacValidation>,
+    /// By index of the policy.
+    keys: Vec<Vec<Key>>,
+    /// By index of the policy, then of its secret: how often it verified.
+    used: Vec<Vec<CounterId>>,
+    most_held: usize,
+    /// Bytes that this VM has the proxy hold.
+    held: usize,
+    heartbeat: Heartbeat,
+    log_budget: LogBudget,
+}
+
+/// What one stream keeps between its callbacks.
+#[derive(Default)]
+pub struct Stream {
+    exchange: Exchange<HmacValidation>,
+    waiting: Option<Waiting>,
+    /// Names of lines to take out of the request.
+    stripped: Vec<Vec<u8>>,
+    /// Lines to set on it.
+    lines: Vec<(&'static [u8], Vec<u8>)>,
+}
+
+struct Waiting {
+    named: Rc<Named<HmacValidation>>,
+    pending: Pending,
+    /// What of the head an answer depends on.
+    asks: RequestHead,
+    /// Milliseconds; when the last byte came.
+    since: u64,
+    holds: bool,
+    /// Bytes of it in `Validator::held`.
+    held: usize,
+}
+
+impl Validator {
+    /// # Errors
+    /// The first thing wrong in the configuration, or in a secret.
+    pub fn configure<H: StatefulHost + Secrets>(host: &mut H, bytes: &[u8]) -> Result<Self, ConfigError> {
+        let (filter, settings): (Filter<HmacValidation>, Settings) = Filter::configure_with(host, bytes)?;
+        let (mut all, mut used, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        for named in filter.policies() {
+            let read = keys::read(host, &named.policy);
+            let (keys, missing) = read.map_err(|error| error.under(&named.name).under("policies"))?;
+            let line = |env| {
+                format!(
+                    "policies.{}: the environment variable {env} isn't there; list it under vm_config.environment_variables",
+                    named.name
+                )
+            };
+            lines.extend(missing.into_iter().map(line));
+            all.push(keys);
+            let mut counters = Vec::new();
+            for secret in &named.policy.secrets {
+                // A dot parts the words of a metric's name.
+                let id = secret.id.replace('.', "_");
+                counters.push(host.define_counter(&format!(
+                    "portcullis.keys.filter.{}.policy.{}.key.{id}",
+                    HmacValidation::FILTER,
+                    named.name
+                )));
+            }
+            used.push(counters);
+        }
+        lines.iter().for_each(|line| host.log(Level::Error, line));
+        host.set_tick_period(TICK);
+        let most_held = settings.max_held_bytes_per_worker as usize;
+        let heartbeat = Heartbeat::new(HmacValidation::FILTER);
+        Ok(Self { filter, keys: all, used, most_held, held: 0, heartbeat, log_budget: LogBudget::default() })
+    }
+
+    /// The request's head is there; `None` where it can't be read. With `ends` no body follows.
+    pub fn on_request<'a, H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &'a mut Stream,
+        head: Option<&RequestHead>,
+        ends: bool,
+    ) -> Verdict<'a> {
+        stream.stripped = head.map(|head| identity::spellings(&head.headers)).unwrap_or_default();
+        let asked = head.filter(|_| self.filter.reads_request_head());
+        if let Some(refusal) = self.filter.on_request(host, &mut stream.exchange, asked) {
+            return Verdict::Reply(refusal);
+        }
+        let named = match self.filter.policy(host, &mut stream.exchange) {
+            Ok(Some(named)) => named,
+            Ok(None) => return stream.pass(),
+            Err(refusal) => return Verdict::Reply(refusal),
+        };
+        let now = millis(host);
+        let keys = self.keys.get(named.index).map(Vec::as_slice).unwrap_or_default();
+        let begun = decide::begin(&named.policy, keys, head, now);
+        let asks = head.map(asks).unwrap_or_default();
+        let pending = match begun {
+            Ok(Begun::Pending(pending)) if ends => {
+                return self.settle(host, stream, &named, &asks, pending.finish(&named.policy, now));
+            }
+            Ok(Begun::Pending(pending)) => pending,
+            Ok(Begun::Verified(verified)) => return self.settle(host, stream, &named, &asks, Ok(verified)),
+            Err(reason) => return self.settle(host, stream, &named, &asks, Err(reason)),
+        };
+        let announced = head.and_then(|head| length(&head.headers)).unwrap_or_default();
+        if announced > named.policy.max_held_bytes {
+            return self.settle(host, stream, &named, &asks, Err(decide::BODY_TOO_LARGE));
+        }
+        if announced > self.most_held.saturating_sub(self.held) {
+            return self.settle(host, stream, &named, &asks, Err(decide::MEMORY_SPENT));
+        }
+        let holds = named.policy.mode == Mode::Enforce;
+        stream.waiting = Some(Waiting { named, pending, asks, since: now, holds, held: 0 });
+        if holds { Verdict::Hold } else { stream.pass() }
+    }
+
+    /// The next bytes of the body, each once; `None` where the proxy doesn't give them.
+    pub fn on_body<'a, H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &'a mut Stream,
+        piece: Option<&[u8]>,
+        ends: bool,
+    ) -> Verdict<'a> {
+        let Some(waiting) = &mut stream.waiting else { return Verdict::Pass };
+        let Some(piece) = piece else { return self.end(host, stream, Err(decide::BODY_UNREADABLE)) };
+        if waiting.pending.received + piece.len() > waiting.named.policy.max_held_bytes {
+            return self.end(host, stream, Err(decide::BODY_TOO_LARGE));
+        }
+        if self.held + piece.len() > self.most_held {
+            return self.end(host, stream, Err(decide::MEMORY_SPENT));
+        }
+        if waiting.holds || waiting.named.policy.scheme.reads_whole_body() {
+            waiting.held += piece.len();
+            self.held += piece.len();
+        }
+        waiting.pending.update(piece);
+        if ends {
+            return self.finish(host, stream);
+        }
+        if !waiting.holds {
+            return Verdict::Pass;
+        }
+        waiting.since = millis(host);
+        Verdict::Hold
+    }
+
+    /// The request ends with trailers.
+    pub fn on_trailers<'a, H: StatefulHost>(&mut self, host: &mut H, stream: &'a mut Stream) -> Verdict<'a> {
+        if stream.waiting.is_some() { self.finish(host, stream) } else { Verdict::Pass }
+    }
+
+    /// A second has passed for a stream that may be held.
+    pub fn on_held_tick<H: StatefulHost>(&mut self, host: &mut H, stream: &mut Stream) -> Option<Reply> {
+        let waiting = stream.waiting.as_ref().filter(|waiting| waiting.holds)?;
+        let now = millis(host);
+        // A clock that stepped back has no say.
+        if now.saturating_sub(waiting.since) <= waiting.named.policy.hold_timeout {
+            return None;
+        }
+        let reason = if waiting.pending.received == 0 { decide::BODY_NOT_TOLD } else { decide::BODY_STALLED };
+        if reason == decide::BODY_NOT_TOLD && self.log_budget.admit(host.now()) {
+            host.log(
+                Level::Warn,
+                "a held request got no byte of its body: does the plugin's configuration set \
+                 allow_on_headers_stop_iteration: true?",
+            );
+        }
+        match self.end(host, stream, Err(reason)) {
+            Verdict::Reply(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    pub fn on_tick<H: StatefulHost>(&mut self, host: &mut H) {
+        self.heartbeat.beat(host);
+    }
+
+    /// The response's head is there: the policy is confirmed.
+    pub fn on_response<H: StatefulHost>(&mut self, host: &mut H, stream: &mut Stream) -> Verdict<'static> {
+        match self.filter.policy(host, &mut stream.exchange) {
+            Err(refusal) => Verdict::Reply(refusal),
+            Ok(_) => Verdict::Pass,
+        }
+    }
+
+    /// The stream is over, whatever way it ended.
+    pub fn on_end(&mut self, stream: &mut Stream) {
+        if let Some(waiting) = stream.waiting.take() {
+            self.held -= waiting.held.min(self.held);
+        }
+    }
+
+    fn finish<'a, H: StatefulHost>(&mut self, host: &mut H, stream: &'a mut Stream) -> Verdict<'a> {
+        let Some(waiting) = stream.waiting.take() else { return Verdict::Pass };
+        self.held -= waiting.held.min(self.held);
+        let now = millis(host);
+        let Waiting { named, pending, asks, holds, .. } = waiting;
+        let result = pending.finish(&named.policy, now);
+        let verdict = self.settle(host, stream, &named, &asks, result);
+        // The head has gone on.
+        if holds { verdict } else { Verdict::Pass }
+    }
+
+    fn end<'a, H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &'a mut Stream,
+        result: Result<Verified, Reason>,
+    ) -> Verdict<'a> {
+        let Some(waiting) = stream.waiting.take() else { return Verdict::Pass };
+        self.held -= waiting.held.min(self.held);
+        let verdict = self.settle(host, stream, &waiting.named, &waiting.asks, result);
+        if waiting.holds { verdict } else { Verdict::Pass }
+    }
+
+    /// Counts and records what was decided, and makes a verdict of it.
+    fn settle<'a, H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &'a mut Stream,
+        named: &Named<HmacValidation>,
+        asks: &RequestHead,
+        result: Result<Verified, Reason>,
+    ) -> Verdict<'a> {
+        let enforces = named.policy.mode == Mode::Enforce;
+        match result {
+            Ok(verified) => {
+                let used = self.used.get(named.index).and_then(|used| used.get(verified.key));
+                used.into_iter().for_each(|counter| host.increment(*counter));
+                let key = named.policy.secrets.get(verified.key).map(|secret| secret.id.as_str()).unwrap_or_default();
+                let note = [" key=", key].concat();
+                self.filter.settle_with(host, named, decide::VERIFIED, Verdict::Pass, &note);
+                if enforces {
+                    stream.lines = identity::lines(named.policy.provider, key, &verified);
+                }
+                stream.pass()
+            }
+            Err(reason) => {
+                let reply = reply(named, reason, asks);
+                match self.filter.settle(host, named, reason, Verdict::Reply(reply)) {
+                    Verdict::Reply(reply) => Verdict::Reply(reply),
+                    _ => stream.pass(),
+                }
+            }
+        }
+    }
+}
+
+impl Stream {
+    /// Lets the request go on, with the lines that it is to have.
+    fn pass(&self) -> Verdict<'_> {
+        if self.stripped.is_empty() && self.lines.is_empty() {
+            return Verdict::Pass;
+        }
+        let stripped = self.stripped.iter().map(|name| Edit::Remove(name));
+        Verdict::Edit(stripped.chain(self.lines.iter().map(|(name, value)| Edit::Set(name, value))).collect())
+    }
+
+    /// Whether the request waits for its body.
+    pub fn holds(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.holds)
+    }
+}
+
+/// The same words for whoever isn't believed, whatever the reason.
+fn reply(named: &Named<HmacValidation>, reason: Reason, asks: &RequestHead) -> Reply {
+    let (status, own) = decide::status(reason);
+    let (title, grpc_status) = match status {
+        401 => ("Unauthorized", 16),
+        408 => ("Request timeout", 4),
+        413 => ("Content too large", 8),
+        _ => ("Service unavailable", 14),
+    };
+    let problem = Problem { status, kind: "", title, members: "", grpc_status };
+    let details = reason.of(HmacValidation::FILTER);
+    let plain = Refusal::default();
+    let refusal = if own { &named.policy.refusal } else { &plain };
+    refusal.reply(&problem, Some(asks), Vec::new(), details)
+}
+
+/// What an answer depends on; the head itself isn't kept while its body is on its way.
+fn asks(head: &RequestHead) -> RequestHead {
+    let asks = |name: &[u8]| matches!(name, b"accept" | b"content-type");
+    let kept = head.headers.iter().filter(|(name, _)| asks(name));
+    let headers = kept.map(|(name, value)| (name.to_vec(), value.to_vec())).collect();
+    RequestHead { headers, ..RequestHead::default() }
+}
+
+/// What `Content-Length` says; the proxy has checked it.
+fn length(headers: &Headers) -> Option<usize> {
+    std::str::from_utf8(headers.single(b"content-length").ok()??).ok()?.parse().ok()
+}
+
+fn millis(host: &mut impl StatefulHost) -> u64 {
+    host.now() / 1_000_000
+}
