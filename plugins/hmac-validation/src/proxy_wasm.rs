@@ -55,6 +55,10 @@ impl Root for Plugin {
         self.0.on_tick(&mut Proxy);
     }
 
+    fn hears_ticks(stream: &Self::Stream) -> bool {
+        stream.of.holds()
+    }
+
     fn on_stream_tick(&mut self, stream: &mut Self::Stream) -> Option<Reply> {
         self.0.on_held_tick(&mut Proxy, &mut stream.of)
     }

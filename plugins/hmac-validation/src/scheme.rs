@@ -114,7 +114,7 @@ impl Scheme {
 
     /// Whether the body has a say at all.
     pub fn reads_body(&self) -> bool {
-        self.reads_whole_body() || self.signed.0.contains(&Piece::Body)
+        self.kind == Kind::Hmac && (self.reads_whole_body() || self.signed.0.contains(&Piece::Body))
     }
 
     /// Every header that decides.

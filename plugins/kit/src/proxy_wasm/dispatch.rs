@@ -59,7 +59,12 @@ pub trait Root: Sized {
     /// lists `tick`.
     fn on_tick(&mut self) {}
 
-    /// Behind each tick, for every stream: what ends it, if anything does.
+    /// Whether a stream is to hear of each tick.
+    fn hears_ticks(_: &Self::Stream) -> bool {
+        false
+    }
+
+    /// Behind each tick, for a stream that hears of it and is in hand: what ends it, if anything does.
     fn on_stream_tick(&mut self, _: &mut Self::Stream) -> Option<Reply> {
         None
     }
@@ -138,9 +143,9 @@ impl<R: Root> Contexts<R> {
         let Some((_, Some(root))) = roots.iter_mut().find(|(known, _)| *known == id) else { return };
         root.on_tick();
         for (stream, state) in streams.0.iter_mut().flatten().filter(|(_, stream)| stream.root == id) {
-            let reply = root.on_stream_tick(&mut state.state);
-            if let Some(reply) = reply.filter(|_| hostcalls::take_in_hand(*stream)) {
-                hostcalls::reply(&reply);
+            if R::hears_ticks(&state.state) && hostcalls::take_in_hand(*stream) {
+                let reply = root.on_stream_tick(&mut state.state);
+                reply.iter().for_each(hostcalls::reply);
             }
         }
     }
