@@ -69,8 +69,8 @@ impl GuestExchange for Stream {
         self.handle(|validator, stream| verdict(validator.on_trailers(&mut Proxy, stream)))
     }
 
-    fn on_response_head(&self, _: types::ResponseHead) -> types::Verdict {
-        self.handle(|validator, stream| verdict(validator.on_response(&mut Proxy, stream)))
+    fn on_response_head(&self, head: types::ResponseHead) -> types::Verdict {
+        self.handle(|validator, stream| verdict(validator.on_response(&mut Proxy, stream, Some(head.status))))
     }
 
     fn on_held_tick(&self) -> types::Verdict {
@@ -85,7 +85,7 @@ impl Drop for Stream {
     fn drop(&mut self) {
         VALIDATOR.with_borrow_mut(|validator| {
             if let Some(validator) = validator {
-                validator.on_end(self.0.get_mut());
+                validator.on_end(&mut Proxy, self.0.get_mut());
             }
         });
     }

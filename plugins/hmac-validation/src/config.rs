@@ -8,6 +8,7 @@ use portcullis_kit::{
     mode::Mode,
     reason::Reason,
     refusal::{RawRefusal, Refusal},
+    words,
 };
 
 use crate::{
@@ -22,12 +23,14 @@ fields! {
     pub struct Settings {
         /// Bytes of bodies that one worker holds at most; a request beyond that is answered 503. Default: 64 MiB.
         pub max_held_bytes_per_worker: u32 = default(64 << 20),
+        /// How many deliveries all workers together remember, at 28 bytes each. Default: 16384.
+        pub remembered_deliveries: u32 = default(16384),
     }
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { max_held_bytes_per_worker: 64 << 20 }
+        Self { max_held_bytes_per_worker: 64 << 20, remembered_deliveries: 16384 }
     }
 }
 
@@ -47,12 +50,26 @@ fields! {
         pub public_url: Option<String> = default,
         /// How old, or how far ahead, a delivery's time may be. Default: the provider's.
         pub tolerance: Option<RawTolerance> = default,
+        /// What becomes of a delivery that the backend took before. Default: `refuse` where its time, or `remember`, says for
+        /// how long.
+        pub replays: Option<Replays> = default,
+        /// How long a delivery without a time is remembered. Default: not at all.
+        pub remember: Option<Span> = default,
         /// Bytes of a body that is held; a longer one is answered 413. Default: the provider's largest, 1 MiB for a scheme of your own.
         pub max_held_bytes: Option<u32> = default,
         /// How long a held request may go without a byte. Default: `10s`.
         pub hold_timeout: Option<Span> = default,
         /// What a sender that isn't believed is told. Default: 401.
         pub refusal: RawRefusal = default,
+    }
+}
+
+words! {
+    /// What becomes of a delivery that comes again.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub enum Replays {
+        Refuse = "refuse",
+        Admit = "admit",
     }
 }
 
@@ -97,10 +114,21 @@ pub struct HmacValidation {
     /// Milliseconds; `None` for any.
     pub past: Option<u64>,
     pub future: Option<u64>,
+    /// How long a delivery is remembered; `None` for not at all.
+    pub remember: Option<Remember>,
     pub max_held_bytes: usize,
     /// Milliseconds.
     pub hold_timeout: u64,
     pub refusal: Refusal,
+}
+
+/// How long a delivery is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Remember {
+    /// Until its own time is too old: milliseconds behind it.
+    Behind(u64),
+    /// Milliseconds from now on.
+    For(u64),
 }
 
 /// Where a key is, and when it is good.
@@ -118,7 +146,7 @@ const MOST_SECRETS: usize = 8;
 
 impl Policy for HmacValidation {
     type Settings = Settings;
-    const SETTINGS: &'static [&'static str] = &["max_held_bytes_per_worker"];
+    const SETTINGS: &'static [&'static str] = &["max_held_bytes_per_worker", "remembered_deliveries"];
 
     const FILTER: &'static str = "hmac_validation";
     const REASONS: &'static [Reason] = decide::REASONS;
@@ -155,6 +183,9 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
         let given = raw.tolerance.unwrap_or(RawTolerance { past: None, future: None });
         let millis =
             |given: Option<u32>, preset: Option<u32>| given.or(preset).map(|seconds| u64::from(seconds) * 1000);
+        let past = millis(given.past, tolerance.map(|(past, _)| past));
+        let future = millis(given.future, tolerance.map(|(_, future)| future));
+        let remember = remembered(raw.replays, raw.remember, &scheme, past)?;
         let public_url = read_public_url(raw.public_url, &scheme).map_err(|error| error.under("public_url"))?;
         let max_held_bytes = raw.max_held_bytes.unwrap_or(largest) as usize;
         if raw.secrets.is_empty() || raw.secrets.len() > MOST_SECRETS {
@@ -170,13 +201,39 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
             provider,
             secrets,
             public_url,
-            past: millis(given.past, tolerance.map(|(past, _)| past)),
-            future: millis(given.future, tolerance.map(|(_, future)| future)),
+            past,
+            future,
+            remember,
             max_held_bytes,
             hold_timeout: raw.hold_timeout.map_or(10_000, |Span(millis)| millis),
             refusal: Refusal::try_from(raw.refusal).map_err(|error| error.under("refusal"))?,
             scheme,
         })
+    }
+}
+
+fn remembered(
+    replays: Option<Replays>,
+    remember: Option<Span>,
+    scheme: &Scheme,
+    past: Option<u64>,
+) -> Result<Option<Remember>, ConfigError> {
+    if scheme.kind != Kind::Hmac && (replays == Some(Replays::Refuse) || remember.is_some()) {
+        return Err(ConfigError::new("has no effect: a token is the same in each request").under("replays"));
+    }
+    let known = match remember {
+        Some(Span(millis)) => Some(Remember::For(millis)),
+        None => past.filter(|_| scheme.timestamp.is_some()).map(Remember::Behind),
+    };
+    match (replays, known) {
+        (Some(Replays::Admit), _) if remember.is_some() => {
+            Err(ConfigError::new("has no effect with `replays: admit`; remove one of the two").under("remember"))
+        }
+        (Some(Replays::Admit), _) => Ok(None),
+        (Some(Replays::Refuse), None) => {
+            Err(ConfigError::new("needs `remember`, since the scheme has no time that grows too old").under("replays"))
+        }
+        (_, known) => Ok(known),
     }
 }
 

@@ -65,6 +65,15 @@ pub const BODY_STALLED: Reason = Reason("body_stalled");
 /// The proxy doesn't let the body be read.
 pub const BODY_UNREADABLE: Reason = Reason("body_unreadable");
 
+/// The backend took this delivery before.
+pub const REPLAYED: Reason = Reason("replayed");
+/// The same delivery is with the backend; whether it takes it isn't known yet.
+pub const DELIVERY_IN_FLIGHT: Reason = Reason("delivery_in_flight");
+/// The memory of deliveries has no room.
+pub const REPLAY_MEMORY_FULL: Reason = Reason("replay_memory_full");
+/// The memory of deliveries can't be read or written, or held a stranger's value.
+pub const REPLAY_STORE_FAILED: Reason = Reason("replay_store_failed");
+
 /// All of them.
 pub const REASONS: &[Reason] = &[
     VERIFIED,
@@ -92,6 +101,10 @@ pub const REASONS: &[Reason] = &[
     BODY_NOT_TOLD,
     BODY_STALLED,
     BODY_UNREADABLE,
+    REPLAYED,
+    DELIVERY_IN_FLIGHT,
+    REPLAY_MEMORY_FULL,
+    REPLAY_STORE_FAILED,
 ];
 
 /// Bytes of an id; it is told to the upstream.
@@ -140,6 +153,10 @@ pub struct Verified {
     /// As they are written, where the scheme has them; both were signed.
     pub timestamp: Option<Vec<u8>>,
     pub id: Option<Vec<u8>>,
+    /// The MAC that was computed; none of a token.
+    pub mac: Option<Vec<u8>>,
+    /// Its time, in milliseconds since 1970.
+    pub time: Option<u64>,
 }
 
 /// What to do with a request whose head is there; `now` in milliseconds since 1970.
@@ -262,13 +279,16 @@ impl Pending {
                 body
             }
         };
-        let mut matched = None;
+        let (mut matched, mut made) = (None, None);
         for (key, mac) in self.macs {
             let mac = mac.finish();
             for signature in &self.signatures {
                 if mac::same(&mac, signature) {
                     matched = Some(key);
                 }
+            }
+            if matched == Some(key) {
+                made = Some(mac);
             }
         }
         let key = matched.ok_or(SIGNATURE_WRONG)?;
@@ -285,7 +305,9 @@ impl Pending {
             let id = text.ok_or(ID_MISSING)?;
             told.id = Some(check_id(&id)?.to_vec());
         }
-        Ok(Verified { key, timestamp: told.timestamp, id: told.id })
+        let form = scheme.timestamp.as_ref().map(|(_, form)| *form);
+        let time = form.zip(told.timestamp.as_deref()).and_then(|(form, text)| form.read(text));
+        Ok(Verified { key, timestamp: told.timestamp, id: told.id, mac: made, time })
     }
 }
 
@@ -339,7 +361,7 @@ fn token(policy: &HmacValidation, keys: &[Key], head: &RequestHead, now: u64) ->
         }
     }
     match matched {
-        Some(key) => Ok(Verified { key, timestamp: None, id: None }),
+        Some(key) => Ok(Verified { key, timestamp: None, id: None, mac: None, time: None }),
         None if any => Err(AUTH_INVALID_TOKEN),
         None => Err(NO_KEY),
     }
@@ -378,6 +400,8 @@ pub fn status(reason: Reason) -> (u16, bool) {
         BODY_TOO_LARGE => (413, false),
         BODY_STALLED => (408, false),
         NO_KEY | MEMORY_SPENT | BODY_NOT_TOLD | BODY_UNREADABLE => (503, false),
+        // The sender tries again later.
+        DELIVERY_IN_FLIGHT | REPLAY_MEMORY_FULL | REPLAY_STORE_FAILED => (503, false),
         _ => (401, true),
     }
 }

@@ -8,7 +8,8 @@
 //! 3. What the head says is checked before a byte is held; nothing reaches the upstream before the signature holds
 //!    ([`decide`]).
 //! 4. The sender of what isn't believed learns nothing but that; the reason stands in metric and record.
-//! 5. The upstream is told who was verified ([`identity`]).
+//! 5. A delivery that the backend took doesn't pass twice, and one that it failed does ([`replay`]).
+//! 6. The upstream is told who was verified ([`identity`]).
 //!
 //! The shells hand over to [`validator`], which holds what a VM knows.
 
@@ -24,6 +25,7 @@ pub mod keys;
 pub mod mac;
 pub mod moment;
 pub mod presets;
+pub mod replay;
 pub mod scheme;
 pub mod source;
 pub mod span;

@@ -2,7 +2,7 @@
 
 use portcullis_kit::{
     config::ConfigError,
-    proxy_wasm::{Action, Map, Proxy, Root, carry_out, request_body, request_head},
+    proxy_wasm::{Action, Map, Proxy, Root, carry_out, headers, request_body, request_head},
     proxy_wasm_entry,
     verdict::{Reply, Verdict},
 };
@@ -44,11 +44,13 @@ impl Root for Plugin {
     }
 
     fn on_response_headers(&mut self, stream: &mut Self::Stream) -> Action {
-        carry_out(Map::Response, self.0.on_response(&mut Proxy, &mut stream.of))
+        let head = self.0.reads_status(&stream.of).then(|| headers(Map::Response)).flatten();
+        let status = head.and_then(|head| head.status());
+        carry_out(Map::Response, self.0.on_response(&mut Proxy, &mut stream.of, status))
     }
 
     fn on_end(&mut self, stream: &mut Self::Stream) {
-        self.0.on_end(&mut stream.of);
+        self.0.on_end(&mut Proxy, &mut stream.of);
     }
 
     fn on_tick(&mut self) {

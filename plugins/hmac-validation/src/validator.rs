@@ -23,10 +23,11 @@ use portcullis_kit::{
 };
 
 use crate::{
-    config::{HmacValidation, Settings},
+    config::{HmacValidation, Remember, Settings},
     decide::{self, Begun, Pending, Verified},
     identity,
     keys::{self, Key},
+    replay::{Claim, Memory},
 };
 
 /// Between two ticks, in milliseconds.
@@ -41,6 +42,7 @@ pub struct Validator {
     most_held: usize,
     /// Bytes that this VM has the proxy hold.
     held: usize,
+    memory: Memory,
     heartbeat: Heartbeat,
     log_budget: LogBudget,
 }
@@ -50,6 +52,8 @@ pub struct Validator {
 pub struct Stream {
     exchange: Exchange<HmacValidation>,
     waiting: Option<Waiting>,
+    /// The delivery is with the backend.
+    claim: Option<Claim>,
     /// Names of lines to take out of the request.
     stripped: Vec<Vec<u8>>,
     /// Lines to set on it.
@@ -98,10 +102,16 @@ impl Validator {
             used.push(counters);
         }
         lines.iter().for_each(|line| host.log(Level::Error, line));
+        if let Some(name) =
+            filter.record_name().filter(|_| filter.policies().any(|named| named.policy.remember.is_some()))
+        {
+            host.keep_record(name);
+        }
+        let memory = Memory::of(settings.remembered_deliveries);
         host.set_tick_period(TICK);
         let most_held = settings.max_held_bytes_per_worker as usize;
         let heartbeat = Heartbeat::new(HmacValidation::FILTER);
-        Ok(Self { filter, keys: all, used, most_held, held: 0, heartbeat, log_budget: LogBudget::default() })
+        Ok(Self { filter, keys: all, used, most_held, held: 0, memory, heartbeat, log_budget: LogBudget::default() })
     }
 
     /// The request's head is there; `None` where it can't be read. With `ends` no body follows.
@@ -208,8 +218,20 @@ impl Validator {
         self.heartbeat.beat(host);
     }
 
-    /// The response's head is there: the policy is confirmed.
-    pub fn on_response<H: StatefulHost>(&mut self, host: &mut H, stream: &mut Stream) -> Verdict<'static> {
+    /// Whether the response's status decides about a delivery that is with the backend.
+    pub fn reads_status(&self, stream: &Stream) -> bool {
+        stream.claim.is_some()
+    }
+
+    /// The response's head is there: the policy is confirmed, and the backend has taken the delivery or not.
+    pub fn on_response<H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &mut Stream,
+        status: Option<u16>,
+    ) -> Verdict<'static> {
+        let taken = status.is_some_and(|status| (200..300).contains(&status));
+        self.settle_claim(host, stream, taken);
         match self.filter.policy(host, &mut stream.exchange) {
             Err(refusal) => Verdict::Reply(refusal),
             Ok(_) => Verdict::Pass,
@@ -217,10 +239,37 @@ impl Validator {
     }
 
     /// The stream is over, whatever way it ended.
-    pub fn on_end(&mut self, stream: &mut Stream) {
+    pub fn on_end<H: StatefulHost>(&mut self, host: &mut H, stream: &mut Stream) {
         if let Some(waiting) = stream.waiting.take() {
             self.held -= waiting.held.min(self.held);
         }
+        self.settle_claim(host, stream, false);
+    }
+
+    fn settle_claim<H: StatefulHost>(&mut self, host: &mut H, stream: &mut Stream, taken: bool) {
+        if let Some(claim) = stream.claim.take() {
+            let now = millis(host);
+            claim.settle(host, now, taken);
+        }
+    }
+
+    /// Claims a delivery that was verified.
+    fn claim<H: StatefulHost>(
+        &self,
+        host: &mut H,
+        named: &Named<HmacValidation>,
+        verified: &Verified,
+    ) -> Result<Option<Claim>, Reason> {
+        let (Some(remember), Some(mac)) = (named.policy.remember, &verified.mac) else { return Ok(None) };
+        let now = millis(host);
+        let until = match (remember, verified.time) {
+            // It may be sent as long as it isn't too old, that moment included.
+            (Remember::Behind(past), Some(time)) => time.saturating_add(past).saturating_add(1),
+            (Remember::Behind(span) | Remember::For(span), _) => now.saturating_add(span),
+        };
+        let again = self.filter.record_name().and_then(|name| host.earlier_record(name)).is_some();
+        let claim = self.memory.place(&named.name, mac, until);
+        claim.take(host, now, again).map(|()| Some(claim))
     }
 
     fn finish<'a, H: StatefulHost>(&mut self, host: &mut H, stream: &'a mut Stream) -> Verdict<'a> {
@@ -256,6 +305,14 @@ impl Validator {
         result: Result<Verified, Reason>,
     ) -> Verdict<'a> {
         let enforces = named.policy.mode == Mode::Enforce;
+        // In shadow nobody is remembered, since nobody would be kept out.
+        let result = match result {
+            Ok(verified) if enforces => self.claim(host, named, &verified).map(|claim| {
+                stream.claim = claim;
+                verified
+            }),
+            result => result,
+        };
         match result {
             Ok(verified) => {
                 let used = self.used.get(named.index).and_then(|used| used.get(verified.key));
