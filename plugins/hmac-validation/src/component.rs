@@ -70,7 +70,10 @@ impl GuestExchange for Stream {
     }
 
     fn on_response_head(&self, head: types::ResponseHead) -> types::Verdict {
-        self.handle(|validator, stream| verdict(validator.on_response(&mut Proxy, stream, Some(head.status))))
+        self.handle(|validator, stream| {
+            validator.on_response(&mut Proxy, stream, Some(head.status));
+            types::Verdict::Pass
+        })
     }
 
     fn on_held_tick(&self) -> types::Verdict {

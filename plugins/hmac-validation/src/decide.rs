@@ -65,6 +65,8 @@ pub const BODY_STALLED: Reason = Reason("body_stalled");
 /// The proxy doesn't let the body be read.
 pub const BODY_UNREADABLE: Reason = Reason("body_unreadable");
 
+/// Early data (RFC 8470) may be a replay, and where replays are refused it must wait for the handshake.
+pub const EARLY_DATA: Reason = Reason("early_data");
 /// The backend took this delivery before.
 pub const REPLAYED: Reason = Reason("replayed");
 /// The same delivery is with the backend; whether it takes it isn't known yet.
@@ -101,6 +103,7 @@ pub const REASONS: &[Reason] = &[
     BODY_NOT_TOLD,
     BODY_STALLED,
     BODY_UNREADABLE,
+    EARLY_DATA,
     REPLAYED,
     DELIVERY_IN_FLIGHT,
     REPLAY_MEMORY_FULL,
@@ -168,6 +171,9 @@ pub fn begin(policy: &HmacValidation, keys: &[Key], head: Option<&RequestHead>, 
     let scheme = &policy.scheme;
     if names_one_of(head, scheme.headers()) {
         return Err(NAMED_BY_CONNECTION);
+    }
+    if policy.remember.is_some() && head.headers.all(b"early-data").any(|value| value == b"1") {
+        return Err(EARLY_DATA);
     }
     if scheme.kind != Kind::Hmac {
         return token(policy, keys, head, now).map(Begun::Verified);
@@ -399,6 +405,7 @@ pub fn status(reason: Reason) -> (u16, bool) {
     match reason {
         BODY_TOO_LARGE => (413, false),
         BODY_STALLED => (408, false),
+        EARLY_DATA => (425, false),
         NO_KEY | MEMORY_SPENT | BODY_NOT_TOLD | BODY_UNREADABLE => (503, false),
         // The sender tries again later.
         DELIVERY_IN_FLIGHT | REPLAY_MEMORY_FULL | REPLAY_STORE_FAILED => (503, false),

@@ -46,7 +46,8 @@ impl Root for Plugin {
     fn on_response_headers(&mut self, stream: &mut Self::Stream) -> Action {
         let head = self.0.reads_status(&stream.of).then(|| headers(Map::Response)).flatten();
         let status = head.and_then(|head| head.status());
-        carry_out(Map::Response, self.0.on_response(&mut Proxy, &mut stream.of, status))
+        self.0.on_response(&mut Proxy, &mut stream.of, status);
+        Action::Continue
     }
 
     fn on_end(&mut self, stream: &mut Self::Stream) {

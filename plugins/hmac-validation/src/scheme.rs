@@ -117,6 +117,15 @@ impl Scheme {
         self.kind == Kind::Hmac && (self.reads_whole_body() || self.signed.0.contains(&Piece::Body))
     }
 
+    /// How a client is asked for what it didn't bring, where HTTP knows a way.
+    pub fn challenge(&self) -> Option<&'static [u8]> {
+        match (self.kind, self.signature.header()) {
+            (Kind::Basic, Some("authorization")) => Some(br#"Basic realm="edge", charset="UTF-8""#),
+            (Kind::Token, Some("authorization")) => Some(b"Bearer"),
+            _ => None,
+        }
+    }
+
     /// Every header that decides.
     pub fn headers(&self) -> impl Iterator<Item = &str> {
         let timestamp = self.timestamp.iter().map(|(source, _)| source);

@@ -54,6 +54,8 @@ pub struct Stream {
     waiting: Option<Waiting>,
     /// The delivery is with the backend.
     claim: Option<Claim>,
+    /// Whatever of the request comes still, nothing of it goes on.
+    refused: bool,
     /// Names of lines to take out of the request.
     stripped: Vec<Vec<u8>>,
     /// Lines to set on it.
@@ -164,7 +166,7 @@ impl Validator {
         piece: Option<&[u8]>,
         ends: bool,
     ) -> Verdict<'a> {
-        let Some(waiting) = &mut stream.waiting else { return Verdict::Pass };
+        let Some(waiting) = &mut stream.waiting else { return stream.rest() };
         let Some(piece) = piece else { return self.end(host, stream, Err(decide::BODY_UNREADABLE)) };
         if waiting.pending.received + piece.len() > waiting.named.policy.max_held_bytes {
             return self.end(host, stream, Err(decide::BODY_TOO_LARGE));
@@ -189,7 +191,7 @@ impl Validator {
 
     /// The request ends with trailers.
     pub fn on_trailers<'a, H: StatefulHost>(&mut self, host: &mut H, stream: &'a mut Stream) -> Verdict<'a> {
-        if stream.waiting.is_some() { self.finish(host, stream) } else { Verdict::Pass }
+        if stream.waiting.is_some() { self.finish(host, stream) } else { stream.rest() }
     }
 
     /// A second has passed for a stream that may be held.
@@ -223,19 +225,10 @@ impl Validator {
         stream.claim.is_some()
     }
 
-    /// The response's head is there: the policy is confirmed, and the backend has taken the delivery or not.
-    pub fn on_response<H: StatefulHost>(
-        &mut self,
-        host: &mut H,
-        stream: &mut Stream,
-        status: Option<u16>,
-    ) -> Verdict<'static> {
+    /// The response's head is there: the backend has taken the delivery or not.
+    pub fn on_response<H: StatefulHost>(&mut self, host: &mut H, stream: &mut Stream, status: Option<u16>) {
         let taken = status.is_some_and(|status| (200..300).contains(&status));
         self.settle_claim(host, stream, taken);
-        match self.filter.policy(host, &mut stream.exchange) {
-            Err(refusal) => Verdict::Reply(refusal),
-            Ok(_) => Verdict::Pass,
-        }
     }
 
     /// The stream is over, whatever way it ended.
@@ -328,7 +321,10 @@ impl Validator {
             Err(reason) => {
                 let reply = reply(named, reason, asks);
                 match self.filter.settle(host, named, reason, Verdict::Reply(reply)) {
-                    Verdict::Reply(reply) => Verdict::Reply(reply),
+                    Verdict::Reply(reply) => {
+                        stream.refused = true;
+                        Verdict::Reply(reply)
+                    }
                     _ => stream.pass(),
                 }
             }
@@ -346,6 +342,11 @@ impl Stream {
         Verdict::Edit(stripped.chain(self.lines.iter().map(|(name, value)| Edit::Set(name, value))).collect())
     }
 
+    /// What becomes of bytes behind the decision.
+    fn rest(&self) -> Verdict<'_> {
+        if self.refused { Verdict::Hold } else { Verdict::Pass }
+    }
+
     /// Whether the request waits for its body.
     pub fn holds(&self) -> bool {
         self.waiting.as_ref().is_some_and(|waiting| waiting.holds)
@@ -359,13 +360,17 @@ fn reply(named: &Named<HmacValidation>, reason: Reason, asks: &RequestHead) -> R
         401 => ("Unauthorized", 16),
         408 => ("Request timeout", 4),
         413 => ("Content too large", 8),
+        425 => ("Too early", 14),
         _ => ("Service unavailable", 14),
     };
     let problem = Problem { status, kind: "", title, members: "", grpc_status };
     let details = reason.of(HmacValidation::FILTER);
     let plain = Refusal::default();
     let refusal = if own { &named.policy.refusal } else { &plain };
-    refusal.reply(&problem, Some(asks), Vec::new(), details)
+    // RFC 9110 §11.6.1.
+    let challenge = named.policy.scheme.challenge().filter(|_| status == 401);
+    let lines = challenge.map(|challenge| (b"www-authenticate".to_vec(), challenge.into()));
+    refusal.reply(&problem, Some(asks), lines.into_iter().collect(), details)
 }
 
 /// What an answer depends on; the head itself isn't kept while its body is on its way.
