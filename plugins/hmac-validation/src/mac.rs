@@ -3,8 +3,10 @@
 
 use portcullis_kit::{secret::Secret, words};
 use sha1::Sha1;
-use sha2::{Digest, Sha256, Sha384, Sha512, digest::core_api::BlockSizeUser};
+use sha2::{Sha384, Sha512};
 use subtle::ConstantTimeEq;
+
+use crate::sha256::{self, Sha256};
 
 words! {
     /// The hash under the HMAC.
@@ -31,6 +33,46 @@ impl Algorithm {
     }
 }
 
+/// A hash function.
+pub trait Hash: Clone + Default {
+    /// Bytes of a block.
+    const BLOCK: usize;
+
+    fn update(&mut self, bytes: &[u8]);
+
+    fn finish(self) -> Vec<u8>;
+}
+
+impl Hash for Sha256 {
+    const BLOCK: usize = sha256::BLOCK;
+
+    fn update(&mut self, bytes: &[u8]) {
+        Self::update(self, bytes);
+    }
+
+    fn finish(self) -> Vec<u8> {
+        Self::finish(self).to_vec()
+    }
+}
+
+macro_rules! hashes {
+    ($($hash:ty: $block:literal)*) => {$(
+        impl Hash for $hash {
+            const BLOCK: usize = $block;
+
+            fn update(&mut self, bytes: &[u8]) {
+                sha2::Digest::update(self, bytes);
+            }
+
+            fn finish(self) -> Vec<u8> {
+                sha2::Digest::finalize(self).to_vec()
+            }
+        }
+    )*};
+}
+
+hashes! { Sha1: 64 Sha384: 128 Sha512: 128 }
+
 /// RFC 2104 over one hash. The crate `hmac` isn't used: it switches on a feature of `digest`, which Wasmtime hashes with as
 /// well, and everything that stands on it would be built twice.
 #[derive(Clone)]
@@ -39,22 +81,29 @@ pub struct Hmac<H> {
     outer: H,
 }
 
-impl<H: Digest + BlockSizeUser> Hmac<H> {
+impl<H: Hash> Hmac<H> {
     fn new(key: &[u8]) -> Self {
-        let size = H::block_size();
-        let mut block = if key.len() > size { H::digest(key).to_vec() } else { key.to_vec() };
-        block.resize(size, 0);
+        let mut block = key.to_vec();
+        if key.len() > H::BLOCK {
+            let mut hash = H::default();
+            hash.update(key);
+            block = hash.finish();
+        }
+        block.resize(H::BLOCK, 0);
         let padded = |pad: u8| {
-            let block: Vec<u8> = block.iter().map(|byte| byte ^ pad).collect();
-            H::new_with_prefix(&block)
+            let block = Secret::new(block.iter().map(|byte| byte ^ pad).collect());
+            let mut hash = H::default();
+            hash.update(block.reveal());
+            hash
         };
         let both = Self { inner: padded(0x36), outer: padded(0x5c) };
         drop(Secret::new(block));
         both
     }
 
-    fn finish(self) -> Vec<u8> {
-        self.outer.chain_update(self.inner.finalize()).finalize().to_vec()
+    fn finish(mut self) -> Vec<u8> {
+        self.outer.update(&self.inner.finish());
+        self.outer.finish()
     }
 }
 
@@ -104,7 +153,9 @@ pub fn same(a: &[u8], b: &[u8]) -> bool {
 
 /// The digest of a token: values of unlike length become alike before they are compared.
 pub fn digest(token: &[u8]) -> Vec<u8> {
-    Sha256::digest(token).to_vec()
+    let mut hash = Sha256::default();
+    hash.update(token);
+    hash.finish().to_vec()
 }
 
 #[cfg(test)]

@@ -4,9 +4,9 @@
 use hmac_validation::template::{self, Facts};
 use portcullis_kit::head::RequestHead;
 
-libfuzzer_sys::fuzz_target!(|text: (&str, Vec<u8>, Vec<u8>)| {
+libfuzzer_sys::fuzz_target!(|text: (String, Vec<u8>, Vec<u8>)| {
     let (text, path, body) = text;
-    let Ok(template) = template::read(text) else { return };
+    let Ok(template) = template::read(&text) else { return };
     let head = RequestHead { path, ..RequestHead::default() };
     let facts = Facts { public_url: "https://a.b", timestamp: b"1", id: b"2" };
     for part in template.parts(&head, facts).into_iter().flatten() {
