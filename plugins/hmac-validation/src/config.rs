@@ -14,6 +14,7 @@ use portcullis_kit::{
 use crate::{
     decide, moment, presets,
     scheme::{KeyForm, Kind, RawScheme, Scheme},
+    source::Source,
     span::Span,
 };
 
@@ -44,8 +45,10 @@ fields! {
         pub provider: Option<String> = default,
         /// A scheme of your own.
         pub scheme: Option<RawScheme> = default,
-        /// 1 to 8 keys; each is good by itself.
+        /// 1 to 8 keys, of each tenant where there are any; each is good by itself.
         pub secrets: Vec<RawSecret> = default,
+        /// Where a request says whose keys count.
+        pub tenant: Option<Source> = default,
         /// Scheme and host under which the sender knows this edge, as `https://hooks.example.com`.
         pub public_url: Option<String> = default,
         /// How old, or how far ahead, a delivery's time may be. Default: the provider's.
@@ -79,6 +82,8 @@ fields! {
     pub struct RawSecret {
         /// 1 to 64 letters, digits, `-`, `_` and `.`: stands in records, and is told to the upstream.
         pub id: String,
+        /// Whose it is, where the policy asks for a `tenant`.
+        pub tenant: Option<String> = default,
         /// The environment variable that holds it.
         pub env: String,
         /// How it is written. Default: as the scheme has it, mostly `text`.
@@ -108,6 +113,7 @@ pub struct HmacValidation {
     /// `custom` for a scheme of the operator's own.
     pub provider: &'static str,
     pub scheme: Scheme,
+    pub tenant: Option<Source>,
     pub secrets: Vec<SecretPlace>,
     /// Without a slash at its end; empty where none is given.
     pub public_url: String,
@@ -135,6 +141,8 @@ pub enum Remember {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SecretPlace {
     pub id: String,
+    /// Empty for all.
+    pub tenant: String,
     pub env: String,
     pub form: KeyForm,
     /// Milliseconds since 1970.
@@ -142,7 +150,10 @@ pub struct SecretPlace {
     pub until: u64,
 }
 
+/// Of one tenant: a body is hashed under each.
 const MOST_SECRETS: usize = 8;
+/// Of all tenants.
+const MOST_OF_ALL: usize = 1024;
 
 impl Policy for HmacValidation {
     type Settings = Settings;
@@ -165,15 +176,15 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
     type Error = ConfigError;
 
     fn try_from(raw: RawHmacValidation) -> Result<Self, ConfigError> {
-        let (provider, scheme, tolerance, largest) = match (raw.provider, raw.scheme) {
+        let (provider, scheme, (past, future), largest) = match (raw.provider, raw.scheme) {
             (Some(name), None) => {
                 let preset = presets::of(&name).ok_or_else(|| no_preset(&name).under("provider"))?;
-                (preset.name, preset.scheme()?, preset.tolerance, preset.largest)
+                (preset.name, preset.scheme()?, (preset.past, preset.future), preset.largest)
             }
             (None, Some(scheme)) => {
                 let scheme = Scheme::try_from(scheme).map_err(|error| error.under("scheme"))?;
-                let tolerance = scheme.timestamp.is_some().then_some((300, 300));
-                ("custom", scheme, tolerance, 1 << 20)
+                let tolerance = scheme.timestamp.is_some().then_some(300);
+                ("custom", scheme, (tolerance, tolerance), 1 << 20)
             }
             _ => return Err(ConfigError::new("needs a `provider` or a `scheme`, and not both")),
         };
@@ -183,22 +194,30 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
         let given = raw.tolerance.unwrap_or(RawTolerance { past: None, future: None });
         let millis =
             |given: Option<u32>, preset: Option<u32>| given.or(preset).map(|seconds| u64::from(seconds) * 1000);
-        let past = millis(given.past, tolerance.map(|(past, _)| past));
-        let future = millis(given.future, tolerance.map(|(_, future)| future));
+        let past = millis(given.past, past);
+        let future = millis(given.future, future);
         let remember = remembered(raw.replays, raw.remember, &scheme, past)?;
         let public_url = read_public_url(raw.public_url, &scheme).map_err(|error| error.under("public_url"))?;
         let max_held_bytes = raw.max_held_bytes.unwrap_or(largest) as usize;
-        if raw.secrets.is_empty() || raw.secrets.len() > MOST_SECRETS {
-            return Err(ConfigError::new("holds one to eight secrets").under("secrets"));
+        if raw.secrets.is_empty() || raw.secrets.len() > MOST_OF_ALL {
+            return Err(ConfigError::new("holds one to 1024 secrets").under("secrets"));
         }
+        if raw.tenant.as_ref().is_some_and(|source| source.is_in_body() || matches!(source, Source::Part(_))) {
+            return Err(
+                ConfigError::new("stands in the head: `header:NAME`, `query:NAME` or `segment:NUMBER`").under("tenant")
+            );
+        }
+        let has_tenants = raw.tenant.is_some();
         let mut secrets: Vec<SecretPlace> = Vec::new();
         for (index, secret) in raw.secrets.into_iter().enumerate() {
-            let read = read_secret(secret, &scheme, &secrets).map_err(|error| error.at(index).under("secrets"))?;
+            let read = read_secret(secret, &scheme, &secrets, has_tenants)
+                .map_err(|error| error.at(index).under("secrets"))?;
             secrets.push(read);
         }
         Ok(Self {
             mode: raw.mode,
             provider,
+            tenant: raw.tenant,
             secrets,
             public_url,
             past,
@@ -246,7 +265,12 @@ fn no_preset(name: &str) -> ConfigError {
     ))
 }
 
-fn read_secret(raw: RawSecret, scheme: &Scheme, before: &[SecretPlace]) -> Result<SecretPlace, ConfigError> {
+fn read_secret(
+    raw: RawSecret,
+    scheme: &Scheme,
+    before: &[SecretPlace],
+    has_tenants: bool,
+) -> Result<SecretPlace, ConfigError> {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
     if !(1..=64).contains(&raw.id.len()) || !raw.id.bytes().all(plain) {
         return Err(ConfigError::new("is not 1 to 64 letters, digits, `-`, `_` and `.`").under("id"));
@@ -256,6 +280,15 @@ fn read_secret(raw: RawSecret, scheme: &Scheme, before: &[SecretPlace]) -> Resul
     }
     if raw.env.is_empty() || raw.env.bytes().any(|byte| matches!(byte, b'=' | 0)) {
         return Err(ConfigError::new("is no name of an environment variable").under("env"));
+    }
+    let tenant = raw.tenant.unwrap_or_default();
+    if tenant.is_empty() == has_tenants {
+        let why =
+            if has_tenants { "is missing: the policy asks for a `tenant`" } else { "needs a `tenant` of the policy" };
+        return Err(ConfigError::new(why).under("tenant"));
+    }
+    if before.iter().filter(|known| known.tenant == tenant).count() >= MOST_SECRETS {
+        return Err(ConfigError::new("is the ninth of those that count together; at most eight do"));
     }
     let time = |text: Option<String>, name: &'static str| match text {
         None => Ok(None),
@@ -271,7 +304,7 @@ fn read_secret(raw: RawSecret, scheme: &Scheme, before: &[SecretPlace]) -> Resul
     if scheme.kind != Kind::Hmac && raw.encoding.is_some_and(|form| form != KeyForm::Text) {
         return Err(ConfigError::new("a token is compared as it stands").under("encoding"));
     }
-    Ok(SecretPlace { id: raw.id, env: raw.env, form: raw.encoding.unwrap_or(scheme.key), from, until })
+    Ok(SecretPlace { id: raw.id, tenant, env: raw.env, form: raw.encoding.unwrap_or(scheme.key), from, until })
 }
 
 fn read_public_url(url: Option<String>, scheme: &Scheme) -> Result<String, ConfigError> {

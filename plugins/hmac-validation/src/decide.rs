@@ -52,6 +52,8 @@ pub const AUTH_INVALID_TOKEN: Reason = Reason("auth_invalid_token");
 pub const BODY_MALFORMED: Reason = Reason("body_malformed");
 /// The head can't be read.
 pub const HEAD_UNREADABLE: Reason = Reason("head_unreadable");
+/// Nobody's keys: the tenant that the request names isn't known. It is worked on and answered as a wrong signature is.
+pub const TENANT_UNKNOWN: Reason = Reason("tenant_unknown");
 /// No key is at hand that is good now.
 pub const NO_KEY: Reason = Reason("no_key");
 /// The body is longer than `max_held_bytes`.
@@ -97,6 +99,7 @@ pub const REASONS: &[Reason] = &[
     AUTH_INVALID_TOKEN,
     BODY_MALFORMED,
     HEAD_UNREADABLE,
+    TENANT_UNKNOWN,
     NO_KEY,
     BODY_TOO_LARGE,
     MEMORY_SPENT,
@@ -169,14 +172,15 @@ pub struct Verified {
 pub fn begin(policy: &HmacValidation, keys: &[Key], head: Option<&RequestHead>, now: u64) -> Result<Begun, Reason> {
     let head = head.ok_or(HEAD_UNREADABLE)?;
     let scheme = &policy.scheme;
-    if names_one_of(head, scheme.headers()) {
+    if names_one_of(head, scheme.headers().chain(policy.tenant.iter().filter_map(Source::header))) {
         return Err(NAMED_BY_CONNECTION);
     }
     if policy.remember.is_some() && head.headers.all(b"early-data").any(|value| value == b"1") {
         return Err(EARLY_DATA);
     }
+    let tenant = policy.tenant(head);
     if scheme.kind != Kind::Hmac {
-        return token(policy, keys, head, now).map(Begun::Verified);
+        return token(policy, keys, head, now, tenant).map(Begun::Verified);
     }
     let (mut signatures, mut told) = (Vec::new(), Told::default());
     if !scheme.signature.is_in_body() {
@@ -216,10 +220,14 @@ pub fn begin(policy: &HmacValidation, keys: &[Key], head: Option<&RequestHead>, 
     };
     let parts = scheme.signed.parts(head, facts)?;
     let mut macs = Vec::new();
-    for key in keys.iter().filter(|key| key.is_good(now)) {
+    for key in keys.iter().filter(|key| key.is_good(now) && policy.is_of(key, tenant)) {
         if let Lock::Mac(mac) = &key.lock {
             macs.push((key.index, mac.clone()));
         }
+    }
+    if tenant == Some(None) {
+        // Work for nothing, so that the time says nothing either.
+        macs.push((usize::MAX, Mac::new(scheme.algorithm, b"")));
     }
     if macs.is_empty() {
         return Err(NO_KEY);
@@ -285,6 +293,7 @@ impl Pending {
                 body
             }
         };
+        let is_strangers = self.macs.iter().any(|(key, _)| *key == usize::MAX);
         let (mut matched, mut made) = (None, None);
         for (key, mac) in self.macs {
             let mac = mac.finish();
@@ -296,6 +305,9 @@ impl Pending {
             if matched == Some(key) {
                 made = Some(mac);
             }
+        }
+        if is_strangers {
+            return Err(TENANT_UNKNOWN);
         }
         let key = matched.ok_or(SIGNATURE_WRONG)?;
         let mut told = self.told;
@@ -318,6 +330,19 @@ impl Pending {
 }
 
 impl HmacValidation {
+    /// Whose keys count: `None` for all of them, `Some(None)` for nobody's.
+    fn tenant(&self, head: &RequestHead) -> Option<Option<&str>> {
+        let source = self.tenant.as_ref()?;
+        let name = source.read(head).ok();
+        let known = self.secrets.iter().find(|secret| name == Some(secret.tenant.as_bytes()));
+        Some(known.map(|secret| secret.tenant.as_str()))
+    }
+
+    fn is_of(&self, key: &Key, tenant: Option<Option<&str>>) -> bool {
+        let of = self.secrets.get(key.index).map(|secret| secret.tenant.as_str());
+        tenant.is_none_or(|tenant| tenant.is_some() && tenant == of)
+    }
+
     /// Those of the signatures that can be one; one at least.
     fn decoded(&self, signatures: &[&[u8]]) -> Result<Vec<Vec<u8>>, Reason> {
         let (encoding, size) = (self.scheme.encoding, self.scheme.algorithm.size());
@@ -340,7 +365,13 @@ impl HmacValidation {
 }
 
 /// A token is compared with every key by its digest.
-fn token(policy: &HmacValidation, keys: &[Key], head: &RequestHead, now: u64) -> Result<Verified, Reason> {
+fn token(
+    policy: &HmacValidation,
+    keys: &[Key],
+    head: &RequestHead,
+    now: u64,
+    tenant: Option<Option<&str>>,
+) -> Result<Verified, Reason> {
     let scheme = &policy.scheme;
     let value = scheme.signature.read(head).map_err(|_| AUTH_INVALID_TOKEN)?;
     let prefix = match &scheme.syntax {
@@ -358,7 +389,7 @@ fn token(policy: &HmacValidation, keys: &[Key], head: &RequestHead, now: u64) ->
     };
     let digest = mac::digest(&token);
     let (mut matched, mut any) = (None, false);
-    for key in keys.iter().filter(|key| key.is_good(now)) {
+    for key in keys.iter().filter(|key| key.is_good(now) && policy.is_of(key, tenant)) {
         any = true;
         if let Lock::Token(known) = &key.lock
             && mac::same(known, &digest)
@@ -368,6 +399,7 @@ fn token(policy: &HmacValidation, keys: &[Key], head: &RequestHead, now: u64) ->
     }
     match matched {
         Some(key) => Ok(Verified { key, timestamp: None, id: None, mac: None, time: None }),
+        None if tenant == Some(None) => Err(TENANT_UNKNOWN),
         None if any => Err(AUTH_INVALID_TOKEN),
         None => Err(NO_KEY),
     }

@@ -1,5 +1,5 @@
-//! Where a scheme finds a value: `header:x-signature`, `query:token`, `part:t` of the signature's own header, or a
-//! member of a JSON body, `json:/signature/timestamp`.
+//! Where a scheme finds a value: `header:x-signature`, `query:token`, `segment:2` of the path, `part:t` of the signature's own
+//! header, or a member of a JSON body, `json:/signature/timestamp`.
 
 use portcullis_kit::{
     config::{ConfigError, FromValue, Value},
@@ -14,6 +14,8 @@ pub enum Source {
     /// In lower case.
     Header(String),
     Query(String),
+    /// A part of the path, counted from 1.
+    Segment(usize),
     /// A keyed part of the signature's header.
     Part(String),
     Json {
@@ -58,6 +60,10 @@ impl Source {
                     _ => return Err(Absent::Repeated),
                 }
             }
+            Self::Segment(place) => {
+                let path = head.path.split(|byte| *byte == b'?').next().unwrap_or_default();
+                path.split(|byte| *byte == b'/').nth(*place)
+            }
             Self::Part(_) | Self::Json { .. } => None,
         };
         found.filter(|value| !value.is_empty()).ok_or(Absent::Missing)
@@ -81,7 +87,9 @@ impl FromValue for Source {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
         let text: String = value.typed()?;
         read(&text).ok_or_else(|| {
-            ConfigError::new(format!("`{text}` is none of `header:NAME`, `query:NAME`, `part:NAME`, `json:/MEMBER`"))
+            ConfigError::new(format!(
+                "`{text}` is none of `header:NAME`, `query:NAME`, `segment:NUMBER`, `part:NAME`, `json:/MEMBER`"
+            ))
         })
     }
 }
@@ -92,6 +100,7 @@ pub fn read(text: &str) -> Option<Source> {
         _ if name.is_empty() => None,
         "header" => is_name(name).then(|| Source::Header(lower(name))),
         "query" => Some(Source::Query(name.into())),
+        "segment" => name.parse().ok().filter(|place| (1..=32).contains(place)).map(Source::Segment),
         "part" => Some(Source::Part(name.into())),
         "json" => Some(Source::Json { pointer: json::pointer(name)?, number: false }),
         "json_number" => Some(Source::Json { pointer: json::pointer(name)?, number: true }),
@@ -108,8 +117,8 @@ impl schemars::JsonSchema for Source {
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
             "type": "string",
-            "pattern": "^(header|query|part):.+$|^json(_number)?:/.*$",
-            "description": "`header:NAME`, `query:NAME`, `part:NAME` of the signature's header, `json:/MEMBER` of the body."
+            "pattern": "^(header|query|part|segment):.+$|^json(_number)?:/.*$",
+            "description": "`header:NAME`, `query:NAME`, `segment:NUMBER` of the path, `part:NAME` of the signature's header, `json:/MEMBER` of the body."
         })
     }
 }

@@ -144,9 +144,12 @@ impl Part {
     }
 }
 
+/// A path that a sender can have signed: nothing parts the URL from the body behind it, so what no URL has (RFC 3986 §3.3, and
+/// brackets, with which JSON begins) would let the beginning of a signed body pass for the end of the URL. And where the
+/// client sends a whole URL, its own host must not count.
 fn url(head: &RequestHead, facts: Facts<'_>) -> Result<Vec<u8>, Reason> {
-    // Where the client sends a whole URL, its own host must not count.
-    if !head.path.starts_with(b"/") {
+    let fits = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/?%".contains(byte);
+    if !head.path.starts_with(b"/") || !head.path.iter().all(fits) {
         return Err(HEAD_UNREADABLE);
     }
     Ok([facts.public_url.as_bytes(), &head.path].concat())
@@ -198,7 +201,7 @@ pub fn read(text: &str) -> Result<Template, ConfigError> {
             pieces.push(Piece::Literal(literal.into()));
         }
         let (name, after) = named.split_once('}').ok_or_else(|| ConfigError::new("has a `{` without its `}`"))?;
-        pieces.push(piece(name.trim_start_matches('{'))?);
+        pieces.push(piece(name.strip_prefix('{').unwrap_or_default())?);
         rest = after;
     }
     if !rest.is_empty() {
@@ -263,6 +266,7 @@ mod tests {
             ("{boddy}", "is none of"),
             ("{body", "without its"),
             ("{body}{form}", "twice"),
+            ("{{body}}", "is none of"),
             ("{header:a b}", "is none of"),
         ] {
             assert!(read(text).unwrap_err().to_string().contains(error), "{text}");

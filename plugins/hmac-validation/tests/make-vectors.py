@@ -88,6 +88,18 @@ for form, text in [("hex", b"\x00\xffkey".hex()), ("base64", base64.b64encode(b"
         {"x-hub-signature-256": "sha256=" + hexed(b"\x00\xffkey", BODY)}, key=text)
 
 
+shops = {"provider": "github", "tenant": "segment:2", "secrets": [{"id": "a", "env": "A", "tenant": "acme"}, {"id": "b", "env": "B", "tenant": "bolt"}, {"id": "b2", "env": "B2", "tenant": "bolt"}]}
+ENV = {"A": "key of acme", "B": "key of bolt", "B2": "next key of bolt"}
+for path, key, expect in [("/hooks/acme", "A", "verified"), ("/hooks/bolt?x=/acme", "B", "verified"), ("/hooks/bolt", "B2", "verified"), ("/hooks/bolt", "A", "signature_wrong"),
+                          ("/hooks/acme", "B", "signature_wrong"), ("/hooks/nobody", "A", "tenant_unknown"), ("/hooks/", "A", "tenant_unknown"), ("/hooks", "A", "tenant_unknown")]:
+    add(f"github: {path} with {key}", DOC, shops, {"x-hub-signature-256": "sha256=" + hexed(ENV[key], BODY)}, expect, key=ENV, path=path)
+add("github: a stranger's tenant and an empty key", DOC, shops, {"x-hub-signature-256": "sha256=" + hexed("", BODY)}, "tenant_unknown", key=ENV, path="/hooks/x")
+doors = {"provider": "bearer", "tenant": "header:X-Shop", "secrets": [{"id": "a", "env": "A", "tenant": "acme"}, {"id": "b", "env": "B", "tenant": "bolt"}]}
+DOORS = {"A": "one", "B": "two"}
+for lines, expect in [([("x-shop", "acme")], "verified"), ([("x-shop", "bolt")], "auth_invalid_token"), ([], "tenant_unknown"), ([("x-shop", "acme"), ("x-shop", "bolt")], "tenant_unknown")]:
+    add(f"bearer: {lines}", DOC, doors, [("authorization", "Bearer one")] + lines, expect, key=DOORS)
+
+
 def timed(provider, made, origin, past, future, unit=1, bad_time="x", policy=None):
     """`made(ts, body)` gives the headers of a delivery."""
     policy = policy or provider
@@ -195,6 +207,9 @@ add("square: another path", DOC, square, {"x-square-hmacsha256-signature": b64(K
 add("square: published", "https://developer.squareup.com/docs/webhooks/step3validate", {"provider": "square", "public_url": "https://example.com"},
     {"x-square-hmacsha256-signature": "2kRE5qRU2tR+tBGlDwMEw2avJ7QM4ikPYD/PJ3bd9Og="}, key="asdf1234", body='{"hello":"world"}', path="/webhook")
 
+add("square: the body's beginning in the URL", DOC, square, {"x-square-hmacsha256-signature": b64(KEY, URL + "/hook" + BODY)}, "head_unreadable",
+    path="/hook" + BODY[:10], body=BODY[10:])
+
 pager = {"x-pagerduty-signature": "v1=" + hexed(KEY, BODY)}
 add("pagerduty", DOC, "pagerduty", pager)
 add("pagerduty: the second of two, the first passed over", DOC, "pagerduty", {"x-pagerduty-signature": "v1=" + "0" * 64 + "," + pager["x-pagerduty-signature"]})
@@ -219,6 +234,8 @@ add("mailgun: another token", DOC, "mailgun", {}, "signature_wrong", body=mailgu
 add("mailgun: no JSON", DOC, "mailgun", {}, "body_malformed", body="{")
 add("mailgun: no signature", DOC, "mailgun", {}, "signature_missing", body="{}")
 add("mailgun: too old, where the operator says so", DOC, {"provider": "mailgun", "tolerance": {"past": 60}}, {}, "timestamp_too_old", body=mailgun(ts=str(NOW - 61)))
+
+add("mailgun: a digit of the token in the time", DOC, "mailgun", {}, "timestamp_in_future", body=mailgun(ts="17900000005", token="t" * 49, sig=hexed(KEY, "17900000005" + "t" * 49)))
 
 identity = lambda who, hash: json.dumps({"identifier": who, "identifier_hash": hash})
 add("chatwoot_identity", DOC, "chatwoot_identity", {}, body=identity("user-7", hexed(KEY, "user-7")))
