@@ -5,9 +5,12 @@ use std::{cell::RefCell, collections::HashMap, rc::Rc};
 
 use wasmtime::StoreLimits;
 
-use super::bindings::portcullis::policy::{
-    host::{Host, Level, RouteProperty},
-    store, types,
+use super::bindings::{
+    head::portcullis::policy::{
+        host::{Host, Level, RouteProperty},
+        store, types,
+    },
+    message::portcullis::policy::secrets,
 };
 use crate::world::{
     Exchange, Plugin, Shared,
@@ -157,6 +160,14 @@ impl Host for Guest {
             // Nothing is read-only here, so this can't fail.
             let _ = exchange.borrow_mut().set_declared(name.as_bytes(), text.as_bytes(), declaration);
         }
+    }
+}
+
+impl secrets::Host for Guest {
+    /// A gateway's secrets are what Envoy's environment variables are.
+    fn get(&mut self, name: String) -> Option<Vec<u8>> {
+        let world = self.world.borrow();
+        world.environment.get(&name).filter(|_| self.configuring).map(|value| value.clone().into_bytes())
     }
 }
 

@@ -1,9 +1,10 @@
 //! Policy components in Wasmtime: the world behind `wit/`. No rule of its own: a verdict becomes the
-//! same changes that a proxy-wasm module would make, and bodies pass, since the contract has none.
+//! same changes that a proxy-wasm module would make. Responses' bodies pass, since the contract has none.
 
 // What is generated there says `unsafe`; what is written here doesn't.
 #[allow(unsafe_code)]
 mod bindings;
+mod contract;
 mod host;
 mod policy;
 

@@ -7,16 +7,11 @@ use std::{
 };
 
 use sha2::{Digest, Sha256};
-use wasmtime::{
-    Store, StoreLimitsBuilder,
-    component::{HasSelf, Linker, ResourceAny},
-};
+use wasmtime::{Store, StoreLimitsBuilder, component::ResourceAny};
 
 use super::{
-    bindings::{
-        HeadPolicy, HeadPolicyPre,
-        portcullis::policy::types::{self, Edit, Header, RequestHead, ResponseHead, Verdict},
-    },
+    bindings::head::portcullis::policy::types::{self, Edit, Header, RequestHead, ResponseHead, Verdict},
+    contract::{Contract, Loaded},
     host::{Guest, ROOT},
 };
 use crate::{
@@ -33,8 +28,8 @@ use crate::{
 
 /// Compiles a component and links it to the world. What was compiled is kept, since a run has many
 /// scenarios.
-pub fn load(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
-    static LOADED: LazyLock<Mutex<HashMap<[u8; 32], HeadPolicyPre<Guest>>>> = LazyLock::new(Mutex::default);
+pub fn load(bytes: &[u8]) -> anyhow::Result<Loaded> {
+    static LOADED: LazyLock<Mutex<HashMap<[u8; 32], Loaded>>> = LazyLock::new(Mutex::default);
     let key: [u8; 32] = Sha256::digest(bytes).into();
     if let Some(loaded) = LOADED.lock().unwrap_or_else(PoisonError::into_inner).get(&key) {
         return Ok(loaded.clone());
@@ -44,30 +39,25 @@ pub fn load(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
     Ok(loaded)
 }
 
-fn compile(bytes: &[u8]) -> anyhow::Result<HeadPolicyPre<Guest>> {
+fn compile(bytes: &[u8]) -> anyhow::Result<Loaded> {
     let engine = vm::engine().map_err(anyhow::Error::msg)?;
     let component = vm::cache::component(engine, bytes)?;
-    let mut linker = Linker::new(engine);
-    HeadPolicy::add_to_linker::<_, HasSelf<Guest>>(&mut linker, |guest| guest)?;
-    Ok(HeadPolicyPre::new(linker.instantiate_pre(&component)?)?)
+    Loaded::link(engine, &component)
 }
 
 pub struct Policy {
     store: Store<Guest>,
-    policy: HeadPolicy,
+    policy: Contract,
     limits: Limits,
     exchanges: HashMap<u32, ResourceAny>,
+    /// Bytes of the body that were told to an exchange that holds its request.
+    held: HashMap<u32, usize>,
     next: u32,
 }
 
 impl Policy {
     /// An instance without a configuration.
-    pub fn start(
-        component: &HeadPolicyPre<Guest>,
-        world: &Shared,
-        plugin: &Plugin,
-        limits: Limits,
-    ) -> anyhow::Result<Self> {
+    pub fn start(component: &Loaded, world: &Shared, plugin: &Plugin, limits: Limits) -> anyhow::Result<Self> {
         let guest = Guest {
             world: Shared::clone(world),
             plugin: Rc::new(plugin.clone()),
@@ -82,12 +72,12 @@ impl Policy {
         store.limiter(|guest| &mut guest.limits);
         limits.arm(&mut store)?;
         let policy = component.instantiate(&mut store)?;
-        Ok(Self { store, policy, limits, exchanges: HashMap::new(), next: 2 })
+        Ok(Self { store, policy, limits, exchanges: HashMap::new(), held: HashMap::new(), next: 2 })
     }
 
     fn call<T, F>(&mut self, id: u32, callback: &str, call: F) -> Result<T, Trap>
     where
-        F: FnOnce(&HeadPolicy, &mut Store<Guest>, ResourceAny) -> wasmtime::Result<T>,
+        F: FnOnce(&Contract, &mut Store<Guest>, ResourceAny) -> wasmtime::Result<T>,
     {
         self.store.data_mut().exchange = Some(id);
         let answer = self.limits.arm(&mut self.store).and_then(|()| match self.exchanges.get(&id) {
@@ -103,7 +93,38 @@ impl Policy {
         let mut exchange = exchange.borrow_mut();
         Some(read(&mut exchange))
     }
+
+    /// The number that a callback of the body returns for a verdict; `size` is what is held with this piece.
+    fn judge(&mut self, id: u32, verdict: Verdict, size: usize) -> u32 {
+        if let Verdict::Hold = verdict {
+            self.held.insert(id, size);
+            return HOLD_HEAD;
+        }
+        self.held.remove(&id);
+        let replies = matches!(verdict, Verdict::Reply(_));
+        let number =
+            self.with(id, |exchange| apply(exchange, Map::Headers(Side::Request), verdict)).unwrap_or_default();
+        if replies { HOLD_HEAD } else { number }
+    }
+
+    /// Does what a verdict says outside of the stream's own callbacks.
+    fn act(&mut self, id: u32, verdict: Verdict) {
+        let act = match verdict {
+            Verdict::Hold => return,
+            Verdict::Reply(reply) => Act::Reply(self::reply(reply)),
+            Verdict::Pass | Verdict::Edit(_) => {
+                self.with(id, |exchange| apply(exchange, Map::Headers(Side::Request), verdict));
+                Act::Resume(Side::Request)
+            }
+        };
+        self.held.remove(&id);
+        let guest = self.store.data();
+        guest.world.borrow_mut().acts.push_back(Acted { vm: guest.vm, context: id, act });
+    }
 }
+
+/// What a callback of proxy-wasm returns that holds its head, or its body, and hears of what follows.
+const HOLD_HEAD: u32 = 1;
 
 impl Filter for Policy {
     fn vm(&self) -> u32 {
@@ -119,11 +140,10 @@ impl Filter for Policy {
         let refused = |message, trap| Refused { root: ROOT, message, trap };
         self.store.data_mut().plugin = Rc::clone(plugin);
         self.store.data_mut().configuring = true;
-        let filter = self.policy.portcullis_policy_head_filter();
         let taken = self
             .limits
             .arm(&mut self.store)
-            .and_then(|()| filter.call_configure(&mut self.store, &plugin.configuration));
+            .and_then(|()| self.policy.configure(&mut self.store, &plugin.configuration));
         self.store.data_mut().configuring = false;
         match taken {
             Ok(taken) => taken.map(|()| ROOT).map_err(|reason| refused(reason, None)),
@@ -142,35 +162,47 @@ impl Filter for Policy {
 
     fn begin(&mut self, id: u32, _root: u32) -> Result<(), Trap> {
         self.store.data_mut().exchange = Some(id);
-        let exchange = self
-            .limits
-            .arm(&mut self.store)
-            .and_then(|()| self.policy.portcullis_policy_head_filter().exchange().call_constructor(&mut self.store));
+        let exchange = self.limits.arm(&mut self.store).and_then(|()| self.policy.exchange(&mut self.store));
         self.exchanges.insert(id, exchange.map_err(|error| trap("exchange", &error))?);
         Ok(())
     }
 
-    fn headers(&mut self, id: u32, side: Side, _lines: u32, _end: bool) -> Result<u32, Trap> {
+    fn headers(&mut self, id: u32, side: Side, _lines: u32, end: bool) -> Result<u32, Trap> {
         let lines = self.with(id, |exchange| exchange.half(side).headers.clone()).flatten().unwrap_or_default();
         let verdict = match side {
             Side::Request => self.call(id, "on-request-head", |policy, store, exchange| {
-                let filter = policy.portcullis_policy_head_filter();
-                filter.exchange().call_on_request_head(store, exchange, &request_head(&lines))
+                policy.request_head(store, exchange, &request_head(&lines), end)
             }),
             Side::Response => self.call(id, "on-response-head", |policy, store, exchange| {
-                let filter = policy.portcullis_policy_head_filter();
-                filter.exchange().call_on_response_head(store, exchange, &response_head(&lines))
+                policy.response_head(store, exchange, &response_head(&lines))
             }),
         }?;
+        if side == Side::Request && self.policy.reads_bodies() && matches!(verdict, Verdict::Hold) {
+            self.held.insert(id, 0);
+            return Ok(HOLD_HEAD);
+        }
         Ok(self.with(id, |exchange| apply(exchange, Map::Headers(side), verdict)).unwrap_or_default())
     }
 
-    fn body(&mut self, _: u32, _: Side, _: u32, _: bool) -> Result<u32, Trap> {
-        Ok(0)
+    fn body(&mut self, id: u32, side: Side, size: u32, end: bool) -> Result<u32, Trap> {
+        if side == Side::Response || !self.policy.reads_bodies() {
+            return Ok(0);
+        }
+        let told = self.held.get(&id).copied().unwrap_or_default();
+        let body = self.with(id, |exchange| exchange.half(side).body.clone()).flatten().unwrap_or_default();
+        let piece = body.get(told..).unwrap_or_default();
+        let verdict = self
+            .call(id, "on-request-body", |policy, store, exchange| policy.request_body(store, exchange, piece, end))?;
+        Ok(self.judge(id, verdict, size as usize))
     }
 
-    fn trailers(&mut self, _: u32, _: Side, _: u32) -> Result<u32, Trap> {
-        Ok(0)
+    fn trailers(&mut self, id: u32, side: Side, _: u32) -> Result<u32, Trap> {
+        if side == Side::Response || !self.policy.reads_bodies() {
+            return Ok(0);
+        }
+        let verdict =
+            self.call(id, "on-request-trailers", |policy, store, exchange| policy.request_trailers(store, exchange))?;
+        Ok(self.judge(id, verdict, 0))
     }
 
     fn log(&mut self, _: u32) -> Result<(), Trap> {
@@ -179,9 +211,15 @@ impl Filter for Policy {
 
     fn tick(&mut self, _: u32) -> Result<(), Trap> {
         self.store.data_mut().exchange = None;
-        let filter = self.policy.portcullis_policy_head_filter();
-        let told = self.limits.arm(&mut self.store).and_then(|()| filter.call_on_tick(&mut self.store));
-        told.map_err(|error| trap("on-tick", &error))
+        let told = self.limits.arm(&mut self.store).and_then(|()| self.policy.tick(&mut self.store));
+        told.map_err(|error| trap("on-tick", &error))?;
+        let mut held: Vec<u32> = self.held.keys().copied().collect();
+        held.sort_unstable();
+        for id in held {
+            let verdict = self.call(id, "on-held-tick", |policy, store, exchange| policy.held_tick(store, exchange))?;
+            self.act(id, verdict);
+        }
+        Ok(())
     }
 
     fn grpc(&mut self, token: u32, event: Event) -> Result<(), Trap> {
@@ -196,23 +234,14 @@ impl Filter for Policy {
         let asking = guest.calls.remove(&token).filter(|id| self.exchanges.contains_key(id));
         let Some(id) = asking else { return Ok(()) };
         let verdict = self.call(id, "on-answer", |policy, store, exchange| {
-            let filter = policy.portcullis_policy_head_filter();
-            filter.exchange().call_on_answer(store, exchange, token, answer.as_deref())
+            policy.answer(store, exchange, token, answer.as_deref())
         })?;
-        let act = match verdict {
-            Verdict::Hold => return Ok(()),
-            Verdict::Reply(reply) => Act::Reply(self::reply(reply)),
-            Verdict::Pass | Verdict::Edit(_) => {
-                self.with(id, |exchange| apply(exchange, Map::Headers(Side::Request), verdict));
-                Act::Resume(Side::Request)
-            }
-        };
-        let guest = self.store.data();
-        guest.world.borrow_mut().acts.push_back(Acted { vm: guest.vm, context: id, act });
+        self.act(id, verdict);
         Ok(())
     }
 
     fn done(&mut self, id: u32) -> Result<(), Trap> {
+        self.held.remove(&id);
         let Some(exchange) = self.exchanges.remove(&id) else { return Ok(()) };
         self.store.data_mut().exchange = Some(id);
         let dropped = self.limits.arm(&mut self.store).and_then(|()| exchange.resource_drop(&mut self.store));

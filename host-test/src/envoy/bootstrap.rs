@@ -155,6 +155,9 @@ fn wasm(actor: &Actor, given: &Given) -> Value {
         "runtime": "envoy.wasm.runtime.v8",
         "code": { "local": { "filename": actor.module } },
     });
+    if let (false, Some(vm)) = (given.environment.is_empty(), vm.as_object_mut()) {
+        vm.insert("environment_variables".into(), json!({ "key_values": given.environment }));
+    }
     if let (Some(capabilities), Some(vm)) = (&actor.capabilities, vm.as_object_mut()) {
         let allowed: Map<String, Value> = capabilities.iter().map(|name| (name.clone(), json!({}))).collect();
         vm.insert("capability_restriction_config".into(), json!({ "allowed_capabilities": allowed }));

@@ -226,6 +226,8 @@ pub struct Given {
     pub drain: Span,
     /// The filter's `allow_on_headers_stop_iteration`: holding a head holds the head alone.
     pub allow_on_headers_stop_iteration: bool,
+    /// `vm_config.environment_variables` of each filter: secrets by name.
+    pub environment: BTreeMap<String, String>,
     /// The listener's and the cluster's `per_connection_buffer_limit_bytes`. Over HTTP/2 Envoy holds 16 MiB
     /// of a message all the same.
     pub buffer_limit: usize,
@@ -261,6 +263,7 @@ impl Default for Given {
             reload_backoff: Span(1_000_000_000),
             drain: Span(600_000_000_000),
             allow_on_headers_stop_iteration: true,
+            environment: BTreeMap::new(),
             buffer_limit: 1 << 20,
             workers: 1,
             limits: Bounds::default(),

@@ -118,7 +118,7 @@ impl World {
             plugin: scenario.plugin.clone(),
             faults: Faults::of(&scenario.faults),
             under_test: scenario.place(),
-            environment: scenario.around.environment.clone(),
+            environment: environment(scenario),
             pieces_wait: scenario.needs_connections(),
             ..Self::default()
         };
@@ -176,4 +176,11 @@ impl World {
     pub fn record_name(&self) -> String {
         format!("portcullis_{}", self.plugin.replace('-', "_"))
     }
+}
+
+/// What a bootstrap gives, and what a scenario does.
+fn environment(scenario: &Scenario) -> BTreeMap<String, String> {
+    let mut environment = scenario.around.environment.clone();
+    environment.extend(scenario.given.environment.clone());
+    environment
 }

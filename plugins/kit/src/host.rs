@@ -1,7 +1,7 @@
 //! What a filter asks of whatever it runs in. Each shell implements it once, in this crate; decisions
 //! never see it. No call can fail in a way that a filter could act on, so none returns a `Result`.
 
-use crate::{head::RequestHead, store::Store};
+use crate::{head::RequestHead, secret::Secret, store::Store};
 
 /// The proxy's clock.
 pub trait Clock {
@@ -64,6 +64,12 @@ pub trait StatefulHost: Host + Store {
     /// Sends a message to a service; the answer comes later, to the exchange in hand. `None` where the call can't be
     /// made, and then no answer comes.
     fn call(&mut self, call: &GrpcCall<'_>) -> Option<CallId>;
+}
+
+/// What a filter with keys asks beyond that.
+pub trait Secrets {
+    /// The secret that the proxy gives under a name; `None` where it gives none. Only while a configuration is read.
+    fn secret(&mut self, name: &str) -> Option<Secret>;
 }
 
 /// One message to a gRPC service, and one back.

@@ -6,7 +6,7 @@
 //! - which policy is in force: [`policies`];
 //! - how a decision is seen: [`seen`], [`log_budget`], [`heartbeat`];
 //! - what is the same for every filter: [`filter`], which asks its surroundings through [`host`];
-//! - what all VMs of a proxy share: [`store`];
+//! - what all VMs of a proxy share: [`store`]; what nobody may see: [`secret`];
 //! - the two ways in: `proxy_wasm` (Envoy) and `component` (`wit/`), each only in the build of its
 //!   shell. They hold the only `unsafe` code, and no decision.
 //!
@@ -22,6 +22,7 @@ pub mod mode;
 pub mod policies;
 pub mod reason;
 pub mod refusal;
+pub mod secret;
 pub mod seen;
 pub mod store;
 pub mod verdict;

@@ -7,3 +7,11 @@ macro_rules! component_entry {
         $crate::component::bindings::export!($guest);
     };
 }
+
+/// Makes a [`message_filter::Guest`](super::message_filter::Guest) the component's policy.
+#[macro_export]
+macro_rules! message_component_entry {
+    ($guest:ident) => {
+        $crate::component::message_bindings::export!($guest);
+    };
+}

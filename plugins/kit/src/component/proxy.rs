@@ -1,11 +1,15 @@
 //! Between the words of `wit/` and ours. No decision.
 
-use super::bindings::portcullis::policy::{host, store, types};
+use super::{
+    bindings::portcullis::policy::{host, store, types},
+    message_bindings::portcullis::policy::secrets,
+};
 use crate::{
     config::ConfigError,
     head::{Headers, RequestHead},
-    host::{CallId, Clock, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    host::{CallId, Clock, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, Secrets, StatefulHost},
     reason,
+    secret::Secret,
     store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
 };
@@ -67,6 +71,12 @@ impl Store for Proxy {
             Over::Version(Version(version)) => Some(version),
         };
         if store::put(key, value, version) { Written::Done } else { Written::Lost }
+    }
+}
+
+impl Secrets for Proxy {
+    fn secret(&mut self, name: &str) -> Option<Secret> {
+        secrets::get(name).map(Secret::new)
     }
 }
 

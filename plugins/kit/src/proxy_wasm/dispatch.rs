@@ -31,6 +31,22 @@ pub trait Root: Sized {
         Action::Continue
     }
 
+    /// The same, for a plugin that reads bodies; with `ends` nothing follows.
+    fn on_request_head(&mut self, stream: &mut Self::Stream, _ends: bool) -> Action {
+        self.on_request_headers(stream)
+    }
+
+    /// More of the request's body is readable: `size` bytes, which are those held so far and a new piece. After
+    /// `Action::Continue` it is the new piece alone. Only called in a module whose entry lists `body`.
+    fn on_request_body(&mut self, _: &mut Self::Stream, _size: usize, _ends: bool) -> Action {
+        Action::Continue
+    }
+
+    /// The request ends with trailers. Only called in a module whose entry lists `body`.
+    fn on_request_trailers(&mut self, _: &mut Self::Stream) -> Action {
+        Action::Continue
+    }
+
     /// The response's headers are readable, now and not later.
     fn on_response_headers(&mut self, _: &mut Self::Stream) -> Action {
         Action::Continue
@@ -42,6 +58,16 @@ pub trait Root: Sized {
     /// The time that was asked for has passed. Only called in a module that exports the callback: one whose entry
     /// lists `tick`.
     fn on_tick(&mut self) {}
+
+    /// Whether a stream is to hear of each tick.
+    fn hears_ticks(_: &Self::Stream) -> bool {
+        false
+    }
+
+    /// Behind each tick, for a stream that hears of it and is in hand: what ends it, if anything does.
+    fn on_stream_tick(&mut self, _: &mut Self::Stream) -> Option<Reply> {
+        None
+    }
 
     /// The call whose answer a stream holds its request for.
     fn waits_for(_: &Self::Stream) -> Option<CallId> {
@@ -113,9 +139,14 @@ impl<R: Root> Contexts<R> {
     }
 
     pub fn tick(&self, id: u32) {
-        let mut contexts = self.0.borrow_mut();
-        if let Some((_, Some(root))) = contexts.roots.iter_mut().find(|(known, _)| *known == id) {
-            root.on_tick();
+        let State { roots, streams, .. } = &mut *self.0.borrow_mut();
+        let Some((_, Some(root))) = roots.iter_mut().find(|(known, _)| *known == id) else { return };
+        root.on_tick();
+        for (stream, state) in streams.0.iter_mut().flatten().filter(|(_, stream)| stream.root == id) {
+            if R::hears_ticks(&state.state) && hostcalls::take_in_hand(*stream) {
+                let reply = root.on_stream_tick(&mut state.state);
+                reply.iter().for_each(hostcalls::reply);
+            }
         }
     }
 

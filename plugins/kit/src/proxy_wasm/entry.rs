@@ -5,14 +5,14 @@
 ///
 /// Both header callbacks are exported even where a plugin handles one of them: without a valid
 /// configuration, the first that is called refuses the stream. Behind the type stand further callbacks that the
-/// plugin handles: `tick`, `grpc` (the answers to its calls).
+/// plugin handles: `tick`, `grpc` (the answers to its calls), `body` (the request's, with its trailers).
 #[macro_export]
 macro_rules! proxy_wasm_entry {
     ($root:ty $(, $more:ident)+) => {
         $crate::proxy_wasm_entry!($root);
-        $($crate::proxy_wasm_entry!(@$more);)+
+        $crate::proxy_wasm_entry!(@each $root, $($more)+);
     };
-    (@grpc) => {
+    (@grpc $root:ty) => {
         #[unsafe(no_mangle)]
         extern "C" fn proxy_on_grpc_receive(_root: u32, token: u32, _size: u32) {
             CONTEXTS.with(|contexts| contexts.received(token));
@@ -23,7 +23,28 @@ macro_rules! proxy_wasm_entry {
             CONTEXTS.with(|contexts| contexts.answered(token, None));
         }
     };
-    (@tick) => {
+    (@each $root:ty, $first:ident $($more:ident)*) => {
+        $crate::proxy_wasm_entry!(@$first $root);
+        $crate::proxy_wasm_entry!(@each $root, $($more)*);
+    };
+    (@each $root:ty,) => {};
+    (@body $root:ty) => {
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_request_body(id: u32, size: usize, end_of_stream: u32) -> u32 {
+            use $crate::proxy_wasm::Root;
+            let handle = |root: &mut $root, stream: &mut <$root as Root>::Stream| {
+                root.on_request_body(stream, size, end_of_stream != 0)
+            };
+            CONTEXTS.with(|contexts| contexts.on_stream(id, handle)) as u32
+        }
+
+        #[unsafe(no_mangle)]
+        extern "C" fn proxy_on_request_trailers(id: u32, _count: u32) -> u32 {
+            use $crate::proxy_wasm::Root;
+            CONTEXTS.with(|contexts| contexts.on_stream(id, <$root>::on_request_trailers)) as u32
+        }
+    };
+    (@tick $root:ty) => {
         #[unsafe(no_mangle)]
         extern "C" fn proxy_on_tick(id: u32) {
             CONTEXTS.with(|contexts| contexts.tick(id));
@@ -53,9 +74,12 @@ macro_rules! proxy_wasm_entry {
         }
 
         #[unsafe(no_mangle)]
-        extern "C" fn proxy_on_request_headers(id: u32, _count: u32, _end_of_stream: u32) -> u32 {
+        extern "C" fn proxy_on_request_headers(id: u32, _count: u32, end_of_stream: u32) -> u32 {
             use $crate::proxy_wasm::Root;
-            CONTEXTS.with(|contexts| contexts.on_stream(id, <$root>::on_request_headers)) as u32
+            let handle = |root: &mut $root, stream: &mut <$root as Root>::Stream| {
+                root.on_request_head(stream, end_of_stream != 0)
+            };
+            CONTEXTS.with(|contexts| contexts.on_stream(id, handle)) as u32
         }
 
         #[unsafe(no_mangle)]

@@ -6,16 +6,17 @@
 //! then calls for every request.
 
 use super::imports::{
-    proxy_add_header_map_value, proxy_call_foreign_function, proxy_continue_stream, proxy_define_metric,
-    proxy_get_buffer_bytes, proxy_get_current_time_nanoseconds, proxy_get_header_map_pairs, proxy_get_property,
-    proxy_get_shared_data, proxy_grpc_call, proxy_increment_metric, proxy_log, proxy_record_metric,
+    environ_get, environ_sizes_get, proxy_add_header_map_value, proxy_call_foreign_function, proxy_continue_stream,
+    proxy_define_metric, proxy_get_buffer_bytes, proxy_get_current_time_nanoseconds, proxy_get_header_map_pairs,
+    proxy_get_property, proxy_get_shared_data, proxy_grpc_call, proxy_increment_metric, proxy_log, proxy_record_metric,
     proxy_remove_header_map_value, proxy_replace_header_map_value, proxy_send_local_response,
     proxy_set_effective_context, proxy_set_property, proxy_set_shared_data, proxy_set_tick_period_milliseconds,
     random_get,
 };
 use crate::{
     head::{Headers, RequestHead},
-    host::{CallId, Clock, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, StatefulHost},
+    host::{CallId, Clock, CounterId, GaugeId, GrpcCall, Host, Level, NoRandom, RouteProperty, Secrets, StatefulHost},
+    secret::Secret,
     store::{Found, Over, Store, Version, Written},
     verdict::{Edit, Reply, Verdict},
 };
@@ -39,6 +40,7 @@ pub enum Action {
     HoldAll = 4,
 }
 
+const REQUEST_BODY: u32 = 0;
 const GRPC_MESSAGE: u32 = 5;
 const PLUGIN_CONFIGURATION: u32 = 7;
 /// Bytes of a service's answer that are read; what is longer isn't read to its end.
@@ -106,6 +108,17 @@ pub fn headers(map: Map) -> Option<Headers> {
 /// The head of the request in hand.
 pub fn request_head() -> Option<RequestHead> {
     headers(Map::Request).map(RequestHead::from_headers)
+}
+
+/// A part of the request's body, in its callback. `None` where the proxy doesn't give it.
+pub fn request_body(start: usize, size: usize) -> Option<Vec<u8>> {
+    if size == 0 {
+        return Some(Vec::new());
+    }
+    // SAFETY: both pointers are valid for writing while the call lasts.
+    let body = received(|data, read| unsafe { proxy_get_buffer_bytes(REQUEST_BODY, start, size, data, read) });
+    // Where there is no body in hand, Envoy gives no bytes and says that all is well.
+    body.filter(|body| body.len() == size)
 }
 
 /// Makes a verdict true for the message whose head is in hand.
@@ -261,6 +274,23 @@ impl Host for Proxy {
         };
         // SAFETY: the text is valid for reading its size while the call lasts.
         unsafe { proxy_log(level, line.as_ptr(), line.len()) };
+    }
+}
+
+impl Secrets for Proxy {
+    fn secret(&mut self, name: &str) -> Option<Secret> {
+        let (mut count, mut size) = (0, 0);
+        // SAFETY: both pointers are valid for writing while the call lasts.
+        if unsafe { environ_sizes_get(&raw mut count, &raw mut size) } != 0 {
+            return None;
+        }
+        let (mut places, mut text) = (vec![std::ptr::null_mut(); count], vec![0_u8; size]);
+        // SAFETY: there is room for as many pointers and bytes as the host has just asked for.
+        if unsafe { environ_get(places.as_mut_ptr(), text.as_mut_ptr()) } != 0 {
+            return None;
+        }
+        let value = |line: &[u8]| line.strip_prefix(name.as_bytes())?.strip_prefix(b"=").map(<[u8]>::to_vec);
+        text.split(|byte| *byte == 0).find_map(value).map(Secret::new)
     }
 }
 

@@ -1,6 +1,6 @@
 //! The hostcalls of the proxy-wasm ABI that filters use, as they are declared.
 //!
-//! Source: <https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>; `random_get` is WASI's, preview 1.
+//! Source: <https://github.com/proxy-wasm/spec/tree/main/abi-versions/v0.2.1>; `random_get` and `environ_*` are WASI's, preview 1.
 
 #[link(wasm_import_module = "env")]
 unsafe extern "C" {
@@ -87,5 +87,7 @@ unsafe extern "C" {
 
 #[link(wasm_import_module = "wasi_snapshot_preview1")]
 unsafe extern "C" {
+    pub(super) fn environ_sizes_get(count: *mut usize, size: *mut usize) -> u32;
+    pub(super) fn environ_get(places: *mut *mut u8, text: *mut u8) -> u32;
     pub(super) fn random_get(bytes: *mut u8, size: usize) -> u32;
 }

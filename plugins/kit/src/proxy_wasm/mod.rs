@@ -6,4 +6,4 @@ mod hostcalls;
 mod imports;
 
 pub use dispatch::{Contexts, Root, allocate};
-pub use hostcalls::{Action, Map, Proxy, carry_out, headers, reply, request_head};
+pub use hostcalls::{Action, Map, Proxy, carry_out, headers, reply, request_body, request_head};
