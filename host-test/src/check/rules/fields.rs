@@ -57,8 +57,7 @@ impl Seen<'_, '_> {
     fn message(&mut self, node: &Node, message: &str) {
         let Some(fields) = fields::of(message) else { return };
         for (name, value) in node.fields() {
-            // A merge of YAML's is taken apart before.
-            if name == "@type" || name == "<<" {
+            if name == "@type" {
                 continue;
             }
             match fields.iter().find(|field| is_named(name, field.name)) {
@@ -84,7 +83,12 @@ impl Seen<'_, '_> {
         }
         let rated = fields.iter().map(|field| (strsim::jaro_winkler(name, field.name), field.name));
         let near = rated.max_by(|(a, _), (b, _)| a.total_cmp(b)).filter(|(rating, _)| *rating > 0.8);
-        let remedy = near.map_or_else(|| "remove it".to_owned(), |(_, near)| format!("did you mean `{near}`?"));
+        let remedy = match near {
+            // A merge in other readers of YAML.
+            _ if name == "<<" => "write out the fields; Envoy's YAML merges nothing".to_owned(),
+            Some((_, near)) => format!("did you mean `{near}`?"),
+            None => "remove it".to_owned(),
+        };
         let what = format!("{} has no field `{name}`", last(message));
         self.findings.push(Finding::new(&finding::FIELD_UNKNOWN, &self.document.file, value, what, remedy));
     }
