@@ -12,15 +12,14 @@ use portcullis_kit::{head::RequestHead, reason::Reason};
 
 use crate::{
     config::HmacValidation,
-    encoding::Encoding,
     json::{self, Member},
     keys::{Key, Lock},
     mac::{self, Mac},
     moment::Form,
     scheme::Kind,
     source::{Absent, Source},
-    syntax::Syntax,
     template::{Facts, Part},
+    token,
 };
 
 /// The delivery is genuine and fresh.
@@ -180,7 +179,7 @@ pub fn begin(policy: &HmacValidation, keys: &[Key], head: Option<&RequestHead>, 
     }
     let tenant = policy.tenant(head);
     if scheme.kind != Kind::Hmac {
-        return token(policy, keys, head, now, tenant).map(Begun::Verified);
+        return token::decide(policy, keys, head, now, tenant).map(Begun::Verified);
     }
     let (mut signatures, mut told) = (Vec::new(), Told::default());
     if !scheme.signature.is_in_body() {
@@ -338,7 +337,7 @@ impl HmacValidation {
         Some(known.map(|secret| secret.tenant.as_str()))
     }
 
-    fn is_of(&self, key: &Key, tenant: Option<Option<&str>>) -> bool {
+    pub(crate) fn is_of(&self, key: &Key, tenant: Option<Option<&str>>) -> bool {
         let of = self.secrets.get(key.index).map(|secret| secret.tenant.as_str());
         tenant.is_none_or(|tenant| tenant.is_some() && tenant == of)
     }
@@ -361,47 +360,6 @@ impl HmacValidation {
         } else {
             Ok(())
         }
-    }
-}
-
-/// A token is compared with every key by its digest.
-fn token(
-    policy: &HmacValidation,
-    keys: &[Key],
-    head: &RequestHead,
-    now: u64,
-    tenant: Option<Option<&str>>,
-) -> Result<Verified, Reason> {
-    let scheme = &policy.scheme;
-    let value = scheme.signature.read(head).map_err(|_| AUTH_INVALID_TOKEN)?;
-    let prefix = match &scheme.syntax {
-        Syntax::Plain { prefix } => prefix.as_bytes(),
-        Syntax::List(_) => return Err(AUTH_INVALID_TOKEN),
-    };
-    // RFC 9110 §11.1: the scheme's name is case-insensitive.
-    let (name, token) = value.split_at_checked(prefix.len()).ok_or(AUTH_INVALID_TOKEN)?;
-    if !name.eq_ignore_ascii_case(prefix) {
-        return Err(AUTH_INVALID_TOKEN);
-    }
-    let token = match scheme.kind {
-        Kind::Basic => Encoding::Base64.decode(token).ok_or(AUTH_INVALID_TOKEN)?,
-        Kind::Token | Kind::Hmac => token.to_vec(),
-    };
-    let digest = mac::digest(&token);
-    let (mut matched, mut any) = (None, false);
-    for key in keys.iter().filter(|key| key.is_good(now) && policy.is_of(key, tenant)) {
-        any = true;
-        if let Lock::Token(known) = &key.lock
-            && mac::same(known, &digest)
-        {
-            matched = Some(key.index);
-        }
-    }
-    match matched {
-        Some(key) => Ok(Verified { key, timestamp: None, id: None, mac: None, time: None }),
-        None if tenant == Some(None) => Err(TENANT_UNKNOWN),
-        None if any => Err(AUTH_INVALID_TOKEN),
-        None => Err(NO_KEY),
     }
 }
 

@@ -7,6 +7,7 @@
 //!    soon as a byte of the body is there ([`mac`], [`sha256`](mod@sha256)).
 //! 3. What the head says is checked before a byte is held; nothing reaches the upstream before the signature holds
 //!    ([`decide`]).
+//!    Where nothing is signed, a token is compared ([`token`]).
 //! 4. The sender of what isn't believed learns nothing but that; the reason stands in metric and record.
 //! 5. A delivery that the backend took doesn't pass twice, and one that it failed does ([`replay`]).
 //! 6. The upstream is told who was verified ([`identity`]).
@@ -32,6 +33,7 @@ pub mod source;
 pub mod span;
 pub mod syntax;
 pub mod template;
+pub mod token;
 pub mod validator;
 
 #[cfg(all(target_family = "wasm", portcullis_shell = "component"))]
