@@ -4,6 +4,8 @@
 
 use std::{
     env,
+    io::{Read, Write},
+    net::TcpListener,
     path::Path,
     sync::atomic::{AtomicU64, Ordering},
     thread,
@@ -11,7 +13,7 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tests::{Client, Edge, example, manager, plugin};
+use tests::{Client, Edge, example, manager, plugin, read_head, status};
 
 fn edge(configuration: Value) -> Edge {
     let (workspace, _) = tests::built();
@@ -112,6 +114,54 @@ fn the_tiers_of_the_example_hold_and_nobody_locks_another_out() {
     assert_eq!(admitted("POST", "/auth/sign_in", one, "bob", 7), 5, "the address itself has ten");
     assert_eq!(admitted("POST", "/auth/sign_in", one, "carol", 3), 0);
     assert_eq!(admitted("POST", "/auth/sign_in", other, "alice", 5), 5, "alice herself comes from elsewhere");
+}
+
+#[test]
+fn a_websocket_is_in_flight_until_it_ends_badly_or_well() {
+    let backend = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = backend.local_addr().unwrap().port();
+    thread::spawn(move || {
+        // Whatever asks is upgraded, and kept until the other side goes.
+        for stream in backend.incoming() {
+            let Ok(mut stream) = stream else { return };
+            thread::spawn(move || {
+                read_head(&mut stream);
+                let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+                let _ = stream.write_all(answer.as_bytes());
+                let _ = stream.read(&mut [0; 64]);
+            });
+        }
+    });
+    let (workspace, _) = tests::built();
+    let mut bootstrap = example(&workspace, Path::new("plugins/rate-limit/envoy.yaml"));
+    let limit = json!({ "name": "sockets", "in_flight": 1, "key": ["remote_address"] });
+    plugin(&mut bootstrap)["configuration"]["value"] =
+        json!({ "policies": { "api": { "limits": [limit] } }, "default_policy": "api" });
+    manager(&mut bootstrap)["upgrade_configs"] = json!([{ "upgrade_type": "websocket" }]);
+    let address =
+        "/static_resources/clusters/0/load_assignment/endpoints/0/lb_endpoints/0/endpoint/address/socket_address";
+    *bootstrap.pointer_mut(address).unwrap() = json!({ "address": "127.0.0.1", "port_value": port });
+    let edge = Edge::start(&bootstrap);
+    let ask = "GET /socket HTTP/1.1\r\nhost: edge.example\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    let open = || {
+        let mut stream = edge.connect();
+        stream.write_all(ask.as_bytes()).unwrap();
+        let answer = status(&read_head(&mut stream));
+        (stream, answer)
+    };
+    for _ in 0..3 {
+        // The client before went without a word; Envoy sees it at once, or a moment later.
+        let since = Instant::now();
+        let socket = loop {
+            match open() {
+                (socket, Some(101)) => break socket,
+                (_, answer) => assert_eq!(answer, Some(429)),
+            }
+            assert!(since.elapsed() < Duration::from_secs(10), "the place of a socket that is gone stays taken");
+        };
+        assert_eq!(open().1, Some(429), "one is in flight");
+        drop(socket);
+    }
 }
 
 #[test]
