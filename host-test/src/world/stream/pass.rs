@@ -346,7 +346,10 @@ impl Run<'_> {
         let Some(seat) = self.stream.seats.get(seat) else { return };
         let mut exchange = seat.exchange.borrow_mut();
         exchange.phase = phase;
-        exchange.end_of_stream = end;
+        // Trailers leave it as the last piece did.
+        if !matches!(phase, Phase::Trailers(_)) {
+            exchange.end_of_stream = end;
+        }
         if let Phase::Headers(side) | Phase::Body(side) | Phase::Trailers(side) = phase {
             change(exchange.half_mut(side));
         }
