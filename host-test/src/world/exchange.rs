@@ -65,8 +65,8 @@ pub struct Exchange {
     pub resumed: [bool; 2],
     /// Whether the filter cuts the stream off.
     pub closed: bool,
-    /// Whether it resumed the response before it replied or closed.
-    pub resumed_first: bool,
+    /// Which messages it resumed before it replied or closed.
+    pub resumed_first: [bool; 2],
     /// By the name that the filter gave, its parts joined by NUL; Envoy puts `wasm.` in front.
     pub filter_state: HashMap<Vec<u8>, Vec<u8>>,
     pub declared: Declared,
@@ -150,7 +150,7 @@ impl Exchange {
             reply: None,
             resumed: [false; 2],
             closed: false,
-            resumed_first: false,
+            resumed_first: [false; 2],
             filter_state: HashMap::new(),
             declared: Declared::default(),
             received: 0,
@@ -209,10 +209,10 @@ impl Exchange {
         Ok(())
     }
 
-    /// The first end of a stream finds its response resumed, or not.
+    /// The first end of a stream finds its messages resumed, or not.
     fn note_order(&mut self) {
         if self.reply.is_none() && !self.closed {
-            self.resumed_first = self.resumed[1];
+            self.resumed_first = self.resumed;
         }
     }
 

@@ -166,8 +166,26 @@ mod tests {
     #[test]
     fn over_http2_nothing_is_heard_of_it() {
         for value in ["a\nb", "a\rb", "a\0b", "a\u{1}b"] {
-            assert_eq!(heard(sent(&[("x-a", value)]), true), Ok(None), "{value:?}");
+            assert!(!is_head_of_http2(&sent(&[("x-a", value)])), "{value:?}");
         }
-        assert!(heard(sent(&[("x-a", "a\tb\u{ff}")]), true).unwrap().is_some());
+        assert!(is_head_of_http2(&sent(&[("x-a", "a\tb\u{ff}")])));
+        assert_eq!(heard(sent(&[("content-length", "3,3")]), true), Ok(None));
+    }
+
+    #[test]
+    fn a_status_has_three_digits() {
+        for (status, taken) in [("200", true), ("999", true), ("42", false), ("1000", false), ("042", false)] {
+            let sent = Message { start: status.into(), ..sent(&[]) };
+            assert_eq!(heard(sent, false).unwrap().is_some(), taken, "{status}");
+        }
+    }
+
+    #[test]
+    fn trailers_of_http2_are_read_refused_or_end_the_connection() {
+        let read = |name: &str, value: &str| trailers_of_http2(vec![(name.into(), value.as_bytes().to_vec())]);
+        assert_eq!(read(":status", "200"), Ok(Vec::new()));
+        assert_eq!(read("te", "gzip"), Err(Unread::Refused));
+        assert_eq!(read("bad name", "x"), Err(Unread::Illegible));
+        assert_eq!(read("x", "y").map(|lines| lines.len()), Ok(1));
     }
 }

@@ -29,7 +29,7 @@ use super::{
     status::Status,
     wire::{self, Length},
 };
-use crate::scenario::Trouble;
+use crate::{envoy::versions, scenario::Trouble};
 
 /// What a filter is told of a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -163,7 +163,11 @@ impl World {
         let head = head_of(&authority, path, timeout, single, metadata);
         let refused = answer.trouble == Some(Trouble::Refused);
         let message = asked.single.as_ref().map(|(message, _)| message.len());
-        let reset = unsent(&head, message).filter(|_| http2 && !refused);
+        let told = versions::tells_protocol_errors(self.envoy);
+        let reset = unsent(&head, message).filter(|_| http2 && !refused).map(|reply| match reply.status {
+            502 if !told => head::reset_in(503, "remote reset", 1),
+            _ => reply,
+        });
         let pool = (self.logs.thread, cluster.clone());
         let at_hand = self.grpc.connected.contains(&pool);
         if !refused {

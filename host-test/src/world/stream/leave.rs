@@ -3,7 +3,7 @@
 //! Over HTTP/1 whoever leaves closes the connection, over HTTP/2 the stream is reset.
 
 use super::{Halt, Run};
-use crate::world::head;
+use crate::{envoy::versions, world::head};
 
 /// Bits of `response.flags`: the places of Envoy's `CoreResponseFlag`.
 const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
@@ -37,7 +37,13 @@ impl Run<'_> {
     /// The upstream takes the request for broken: over HTTP/2 it resets the stream, or closes the connection where
     /// nothing of it can be read.
     pub fn upstream_refuses(&mut self) -> Result<(), Halt> {
-        if let Some(reset) = self.stream.request.reset.take().filter(|_| self.stream.response.headers.is_none()) {
+        let reset = self.stream.request.reset.take().filter(|_| self.stream.response.headers.is_none());
+        let resets =
+            self.stream.http2 && !self.stream.is_hung_up() && reset.as_ref().is_none_or(|reset| reset.status == 502);
+        if resets && !versions::tells_protocol_errors(self.world.borrow().envoy) {
+            return self.upstream_reset();
+        }
+        if let Some(reset) = reset {
             return Err(Halt::Replied(reset));
         }
         if !self.stream.is_hung_up() {

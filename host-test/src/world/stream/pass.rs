@@ -95,7 +95,10 @@ impl Run<'_> {
         self.prepare(seat, Phase::Headers(side), end, |half| half.headers_open = true);
         let called = self.call(seat, |filter, id| filter.headers(id, side, count(lines), end));
         let returned = match called {
-            Err(halt) if side == Side::Response && self.resumed_first(seat) => {
+            Err(halt) if side == Side::Request && self.resumed_first(side, seat) => {
+                return Err(self.goes_on_first(seat, halt));
+            }
+            Err(halt) if side == Side::Response && self.resumed_first(side, seat) => {
                 // The head goes on before the stream ends.
                 if end || self.stream.http2 && matches!(halt, Halt::Cut) {
                     return Err(self.ended(seat, "proxy_on_response_headers", super::run::RESUMED_FIRST));
@@ -215,11 +218,16 @@ impl Run<'_> {
                 && side == Side::Response
             {
                 let resumed = self.resumed(side, seat);
-                if self.resumed_first(seat) || resumed && matches!(halt, Halt::Cut) {
+                if self.resumed_first(side, seat) || resumed && matches!(halt, Halt::Cut) {
                     return Err(self.ended(seat, "proxy_on_response_trailers", super::run::RESUMED_FIRST));
                 }
             }
-            let returned = called?;
+            let returned = match called {
+                Err(halt) if side == Side::Request && self.resumed_first(side, seat) => {
+                    return Err(self.goes_on_first(seat, halt));
+                }
+                called => called?,
+            };
             let resumed = self.resumed(side, seat);
             if resumed && side == Side::Response && returned == 0 {
                 return Err(self.ended(seat, "proxy_on_response_trailers", super::run::SENT_TWICE));
@@ -299,13 +307,26 @@ impl Run<'_> {
         self.stream.direction(side).buffered.get_or_insert_default().extend(data);
     }
 
-    /// Whether the filter resumed the response in its callback before it replied or closed.
-    fn resumed_first(&self, seat: usize) -> bool {
+    /// What a filter resumed of a request goes on before its reply or its close takes effect.
+    pub(super) fn goes_on_first(&mut self, seat: usize, halt: Halt) -> Halt {
+        let reached = self.stream.upstream.is_some();
+        let passed = self.resume(Side::Request, seat);
+        if !reached && !self.stream.connected {
+            // It ended before there was a connection.
+            self.stream.upstream = None;
+        }
+        // Whoever replied on the way was first.
+        passed.err().unwrap_or(halt)
+    }
+
+    /// Whether the filter resumed the message in its callback before it replied or closed.
+    pub(super) fn resumed_first(&self, side: Side, seat: usize) -> bool {
         let Some(seat) = self.stream.seats.get(seat) else { return false };
         let mut exchange = seat.exchange.borrow_mut();
-        let first = std::mem::take(&mut exchange.resumed_first);
+        let [request, response] = std::mem::take(&mut exchange.resumed_first);
+        let first = if side == Side::Request { request } else { response };
         if first {
-            exchange.take_resumed(Side::Response);
+            exchange.take_resumed(side);
         }
         first
     }
@@ -325,7 +346,10 @@ impl Run<'_> {
         let Some(seat) = self.stream.seats.get(seat) else { return };
         let mut exchange = seat.exchange.borrow_mut();
         exchange.phase = phase;
-        exchange.end_of_stream = end;
+        // Trailers leave it as the last piece did.
+        if !matches!(phase, Phase::Trailers(_)) {
+            exchange.end_of_stream = end;
+        }
         if let Phase::Headers(side) | Phase::Body(side) | Phase::Trailers(side) = phase {
             change(exchange.half_mut(side));
         }

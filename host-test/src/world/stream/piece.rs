@@ -50,6 +50,13 @@ impl Run<'_> {
                 self.drop_kept(side, seat, buffering);
                 return Err(Halt::Replied(Reply { details: reply.details, ..answer }));
             }
+            (Err(halt), None) if side == Side::Request && self.resumed_first(side, seat) => {
+                if kept || buffering {
+                    let held = self.take_body(side, seat);
+                    self.put_back(side, held);
+                }
+                return Err(self.goes_on_first(seat, halt));
+            }
             (Err(halt), _) => {
                 if matches!(halt, Halt::Replied(_)) {
                     self.drop_kept(side, seat, buffering);

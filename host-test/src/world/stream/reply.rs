@@ -10,6 +10,7 @@ impl Run<'_> {
         }
         if self.stream.client.is_some() {
             // Too late to say anything else.
+            self.stream.details = Some(reply.details());
             self.drop_unsent();
             self.end();
             return Ok(());
