@@ -54,6 +54,11 @@ impl Headers {
         self.iter().filter(move |(candidate, _)| *candidate == name).map(|(_, value)| value)
     }
 
+    /// All values of `name` (lower case), in order, with `-` or `_` in it: to many backends both spellings are one header.
+    pub fn all_spelt<'a>(&'a self, name: &'a [u8]) -> impl Iterator<Item = &'a [u8]> + 'a {
+        self.iter().filter(move |(candidate, _)| is_spelt(candidate, name)).map(|(_, value)| value)
+    }
+
     /// The value of `name` (lower case) where there is at most one line of it.
     ///
     /// # Errors
@@ -93,6 +98,12 @@ impl FromIterator<(Vec<u8>, Vec<u8>)> for Headers {
         }
         headers
     }
+}
+
+/// Whether `found` is `name` (lower case, with `-`), perhaps with `_` in place of `-`.
+pub fn is_spelt(found: &[u8], name: &[u8]) -> bool {
+    let is_same = |(found, name): (&u8, &u8)| found == name || (*found == b'_' && *name == b'-');
+    found.len() == name.len() && found.iter().zip(name).all(is_same)
 }
 
 fn number(bytes: &[u8]) -> Option<(usize, &[u8])> {

@@ -46,6 +46,10 @@ pub trait StatefulHost: Host + Store {
     /// The head of the request in hand, read now; `None` where it can't be read, or was given anyway.
     fn request_head(&mut self) -> Option<RequestHead>;
 
+    /// Whose doing the response in hand is, as Envoy's `response.code_details` says; `via_upstream` where the proxy doesn't
+    /// tell.
+    fn response_details(&mut self) -> Vec<u8>;
+
     /// Lets records of this name outlive a redirect inside of the proxy. Only while a configuration is read.
     fn keep_record(&mut self, name: &str);
 

@@ -36,6 +36,8 @@ pub struct Claimed {
     pub across: Option<Vec<u8>>,
     /// No record was free for its key: it shares one.
     pub is_shared: bool,
+    /// Whether the caller alone is counted there, at a rate: then it may be told.
+    pub is_callers_own: bool,
 }
 
 impl AsRef<Claim> for Claimed {
@@ -69,6 +71,7 @@ impl<L, W: Facts> Claims<'_, '_, L, W> {
         }
         let mut named = self.named(limit);
         let start = named.len();
+        let mut is_callers_own = limit.measure.rate.is_some() && limit.is_of_the_caller();
         for part in &limit.key {
             match part.write(self.world, limit.repeated == WhenRepeated::All, &mut named) {
                 Ok(()) => {}
@@ -77,7 +80,10 @@ impl<L, W: Facts> Claims<'_, '_, L, W> {
                 Err(NoKey::Missing) => match limit.missing {
                     WhenMissing::Refuse => return Err(KEY_MISSING),
                     WhenMissing::Skip => return Ok(Claiming::NotForIt),
-                    WhenMissing::Share => named.push(b'0'),
+                    WhenMissing::Share => {
+                        named.push(b'0');
+                        is_callers_own = false;
+                    }
                 },
             }
         }
@@ -89,7 +95,15 @@ impl<L, W: Facts> Claims<'_, '_, L, W> {
         let across = asks.then(|| key.to_vec());
         let claim = self.claim(limit, measure, partition, &named, limit.cost.of(self.world));
         let by_status = limit.counted != Counted::All;
-        Ok(Claiming::Claim(Claimed { limit: index, measure, claim, by_status, across, is_shared: false }))
+        Ok(Claiming::Claim(Claimed {
+            limit: index,
+            measure,
+            claim,
+            by_status,
+            across,
+            is_shared: false,
+            is_callers_own,
+        }))
     }
 
     fn hold(&mut self, conditions: &Conditions) -> Result<bool, Reason> {
@@ -103,7 +117,7 @@ impl<L, W: Facts> Claims<'_, '_, L, W> {
         if claimed.is_shared || limit.full != WhenFull::Share {
             return false;
         }
-        claimed.is_shared = true;
+        (claimed.is_shared, claimed.is_callers_own) = (true, false);
         claimed.measure = limit.measure;
         let mut named = self.named(limit);
         named.extend(b"shared");

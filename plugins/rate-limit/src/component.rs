@@ -3,11 +3,16 @@
 use std::cell::RefCell;
 
 use portcullis_kit::{
-    component::{Guest, GuestExchange, Proxy, configured, request_head, types, unconfigured, verdict},
+    component::{
+        Guest, GuestExchange, Proxy, configured, request_head, response_headers, types, unconfigured, verdict,
+    },
     component_entry,
 };
 
-use crate::limiter::{self, Limiter};
+use crate::{
+    limiter::{self, Limiter},
+    outcome::Outcome,
+};
 
 component_entry!(Plugin);
 
@@ -57,7 +62,8 @@ impl GuestExchange for Stream {
     }
 
     fn on_response_head(&self, head: types::ResponseHead) -> types::Verdict {
-        self.handle(|limiter, stream| verdict(limiter.on_response(&mut Proxy, stream, Some(head.status))))
+        let outcome = Outcome::new(Some(head.status), &response_headers(head));
+        self.handle(|limiter, stream| verdict(limiter.on_response(&mut Proxy, stream, outcome)))
     }
 
     fn on_answer(&self, _: u32, answer: Option<Vec<u8>>) -> types::Verdict {

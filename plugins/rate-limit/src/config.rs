@@ -53,8 +53,6 @@ pub struct RateLimit {
     pub refusal: Refusal,
     /// Some limit counts streams in flight.
     pub holds_streams: bool,
-    /// Some limit matches on what a client could tell a backend otherwise, by an overriding header.
-    pub reads_method_or_path: bool,
 }
 
 /// One limit.
@@ -197,7 +195,7 @@ impl Conditions {
         }
         // A header that stands twice holds only if each of its lines does.
         let holds = |is: &HeaderIs| {
-            let mut values = head.headers.all(is.name.as_bytes()).peekable();
+            let mut values = head.headers.all_spelt(is.name.as_bytes()).peekable();
             values.peek().is_some()
                 && values.all(|value| is.exact.as_ref().is_none_or(|exact| exact.as_bytes() == value))
         };
@@ -242,15 +240,6 @@ impl Limit {
     /// Whether it counts streams in flight.
     pub fn holds_streams(&self) -> bool {
         matches!(self.measure.meter, Meter::InFlight(_))
-    }
-
-    /// Whether it matches on what a client could tell a backend otherwise, by an overriding header.
-    pub fn reads_method_or_path(&self) -> bool {
-        let of_key =
-            |part: &Part| matches!(part, Part::Method | Part::Path | Part::PathTemplate(_) | Part::QueryParameter(_));
-        let conditions = self.when.iter().chain(&self.exempt);
-        self.key.iter().any(of_key)
-            || conditions.into_iter().any(|conditions| !conditions.methods.is_empty() || !conditions.paths.is_empty())
     }
 
     /// Whether it counts one caller apart from others, so that its answer may be told.

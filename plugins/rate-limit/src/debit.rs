@@ -59,6 +59,29 @@ pub struct Answered {
     pub at: u64,
 }
 
+impl Answered {
+    /// When all that was taken up to now has come back by itself.
+    pub fn whole_at(&self) -> u64 {
+        match self.decision {
+            Decision::Admitted { whole_in, .. } => self.at.saturating_add(whole_in),
+            _ => self.at,
+        }
+    }
+}
+
+/// What a stream took, and may give back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Taken {
+    /// Position of the limit.
+    pub limit: usize,
+    pub claim: Claim,
+    pub at: u64,
+    /// When the bucket is whole again, if nobody else takes from it.
+    pub whole_at: u64,
+    /// Whether the response's status decides if it is given back.
+    pub by_status: bool,
+}
+
 /// Who asks.
 #[derive(Clone, Copy, Debug)]
 pub struct Debtor<'a, L> {
@@ -181,24 +204,20 @@ impl<L: Leases> Debtor<'_, L> {
         self.update(store, name, seen, |line, now| {
             let claims = claims.iter().map(AsRef::as_ref).zip(answers);
             for (claim, answer) in claims.filter(|(claim, _)| claim.line == Some(name)) {
-                claim.ask.give_back(line, answer.at, now, self.leases);
+                claim.ask.give_back(line, answer.at, answer.whole_at(), now, self.leases);
             }
         })
     }
 
-    /// Gives back what one claim took at `then`.
+    /// Gives back what one claim took.
     ///
     /// # Errors
     /// It couldn't be given back.
-    pub fn refund(
-        &self,
-        store: &mut (impl Store + Clock),
-        claim: &Claim,
-        then: u64,
-        seen: &mut Seen,
-    ) -> Result<(), Trouble> {
-        let Some(name) = claim.line else { return Ok(()) };
-        self.update(store, name, seen, |line, now| claim.ask.give_back(line, then, now, self.leases))
+    pub fn refund(&self, store: &mut (impl Store + Clock), taken: &Taken, seen: &mut Seen) -> Result<(), Trouble> {
+        let Some(name) = taken.claim.line else { return Ok(()) };
+        self.update(store, name, seen, |line, now| {
+            taken.claim.ask.give_back(line, taken.at, taken.whole_at, now, self.leases);
+        })
     }
 
     /// Keeps a claim's key out for so long.

@@ -15,7 +15,7 @@ use portcullis_kit::{host::Clock, mode::Mode, reason::Reason, store::Store};
 use crate::{
     claim::{Claimed, Claiming, Claims},
     config::{Limit, MOST_LIMITS, Measure, OnStoreError, RateLimit, WhenFull},
-    debit::{Answered, Claim, Debtor, Seen, Trouble},
+    debit::{Answered, Claim, Debtor, Seen, Taken, Trouble},
     key::Facts,
     meter::{Decision, Leases, Meter},
     pool::{Secret, Sizes},
@@ -87,6 +87,8 @@ pub struct Ruling {
     /// The limit that speaks, by position.
     pub limit: Option<usize>,
     pub standing: Option<Standing>,
+    /// The limit that the caller is told of, where it isn't refused: the most restrictive of those that count it alone.
+    pub told: Option<(usize, Standing)>,
     /// What each limit said, by position; `None` where it wasn't asked.
     pub said: [Option<Said>; MOST_LIMITS],
     /// Everything that was taken where a service is asked, otherwise what may have to be given back.
@@ -117,6 +119,15 @@ pub struct Standing {
     pub whole_in: Option<u64>,
 }
 
+impl Standing {
+    /// What the request cost is given back.
+    pub fn regain(&mut self, cost: u32) {
+        self.left = self.left.saturating_add(cost).min(self.measure.burst);
+        // When all is there again, only the store knows now.
+        self.whole_in = None;
+    }
+}
+
 /// What one limit said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Said {
@@ -125,17 +136,6 @@ pub enum Said {
     Exempts,
     /// No record was free; what followed is the limit's `when_full`.
     Full,
-}
-
-/// What a stream took, and may give back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Taken {
-    /// Position of the limit.
-    pub limit: usize,
-    pub claim: Claim,
-    pub at: u64,
-    /// Whether the response's status decides if it is given back.
-    pub by_status: bool,
 }
 
 /// Decides on a request.
@@ -150,6 +150,7 @@ pub fn decide<L: Leases>(
         refuses: false,
         limit: None,
         standing: None,
+        told: None,
         said: [None; MOST_LIMITS],
         taken: Vec::new(),
         asks: Vec::new(),
@@ -260,20 +261,24 @@ impl Ruling {
             self.reason = ADMITTED;
         }
         let asks = !self.asks.is_empty() || claimed.iter().any(|claimed| claimed.across.is_some());
-        let mut smallest = u64::MAX;
+        let (mut smallest, mut smallest_told) = (u64::MAX, u64::MAX);
         for (claimed, answer) in claimed.iter().zip(answers) {
             let Decision::Admitted { left, whole_in } = answer.decision else { continue };
             if !claimed.is_shared {
                 self.note(claimed.limit, Said::Admits);
             }
-            self.taken.extend(claimed.taken(answer.at, asks));
+            self.taken.extend(claimed.taken(answer, asks));
             self.asks.extend(claimed.asked(!claimed.is_shared));
             // The share that is left, in millionths.
             let share = u64::from(left) * 1_000_000 / u64::from(claimed.measure.burst.max(1));
+            let standing = Standing { measure: claimed.measure, left, whole_in: Some(whole_in) };
             if share < smallest {
                 smallest = share;
-                self.limit = Some(claimed.limit);
-                self.standing = Some(Standing { measure: claimed.measure, left, whole_in: Some(whole_in) });
+                (self.limit, self.standing) = (Some(claimed.limit), Some(standing));
+            }
+            if claimed.is_callers_own && share < smallest_told {
+                smallest_told = share;
+                self.told = Some((claimed.limit, standing));
             }
         }
     }
@@ -282,8 +287,8 @@ impl Ruling {
     fn watch<L: Leases>(&mut self, debtor: &Debtor<'_, L>, store: &mut (impl Store + Clock), shadow: &Claimed) {
         let answers = debtor.take(store, std::slice::from_ref(shadow), &mut self.seen);
         let said = match answers.as_deref() {
-            Ok([Answered { decision: Decision::Admitted { .. }, at }]) => {
-                self.taken.extend(shadow.taken(*at, !self.asks.is_empty()));
+            Ok([answer @ Answered { decision: Decision::Admitted { .. }, .. }]) => {
+                self.taken.extend(shadow.taken(answer, !self.asks.is_empty()));
                 Said::Admits
             }
             Ok([Answered { decision: Decision::Full, .. }]) => Said::Full,
@@ -295,12 +300,13 @@ impl Ruling {
 
 impl Claimed {
     /// What the stream must remember of it, if anything.
-    fn taken(&self, at: u64, all: bool) -> Option<Taken> {
+    fn taken(&self, answer: &Answered, all: bool) -> Option<Taken> {
         let ends = matches!(self.claim.ask.meter, Meter::InFlight(_));
         (all || self.by_status || ends).then_some(Taken {
             limit: self.limit,
             claim: self.claim,
-            at,
+            at: answer.at,
+            whole_at: answer.whole_at(),
             by_status: self.by_status,
         })
     }

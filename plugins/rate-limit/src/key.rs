@@ -16,6 +16,7 @@ use portcullis_kit::{
     policies::path::{self, Template},
 };
 
+pub use self::raw::header_name;
 use self::values::{cookies, parameters};
 use crate::{address::network, pool::Partition};
 
@@ -74,7 +75,8 @@ impl Part {
     /// Who can make new values of it.
     pub fn partition(&self) -> Partition {
         match self {
-            Self::RouteName | Self::VirtualHostName | Self::DynamicMetadata { .. } => Partition::Reserved,
+            Self::RouteName | Self::VirtualHostName => Partition::Reserved,
+            Self::DynamicMetadata { .. } => Partition::Metadata,
             Self::RemoteAddress { .. } => Partition::Addresses,
             _ => Partition::Invented,
         }
@@ -111,6 +113,8 @@ impl Part {
         let values = self.values(facts)?;
         match values.as_slice() {
             [] if !matches!(self, Self::PathTemplate(_) | Self::Path) => return Err(NoKey::Missing),
+            // To many backends an empty value is none.
+            [only] if only.is_empty() => return Err(NoKey::Missing),
             [] | [_] => {}
             _ if all || matches!(self, Self::PathTemplate(_) | Self::Path) => {}
             _ => return Err(NoKey::Repeated),
@@ -185,7 +189,7 @@ impl Part {
             _ => {
                 let head = facts.head().ok_or(NoKey::Ambiguous)?;
                 match self {
-                    Self::Header(name) => head.headers.all(name.as_bytes()).map(<[u8]>::to_vec).collect(),
+                    Self::Header(name) => head.headers.all_spelt(name.as_bytes()).map(<[u8]>::to_vec).collect(),
                     Self::Cookie(name) => cookies(head, name.as_bytes()),
                     Self::QueryParameter(name) => parameters(&head.path, name.as_bytes()),
                     Self::Method => one(head.method.clone()),

@@ -26,6 +26,7 @@ pub mod limiter;
 pub mod line;
 pub mod meter;
 pub mod occupancy;
+pub mod outcome;
 pub mod pool;
 pub mod rate;
 pub mod service;

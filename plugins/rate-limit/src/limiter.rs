@@ -8,6 +8,7 @@
 
 mod across;
 mod counts;
+mod redirect;
 mod request;
 mod secret;
 mod upstream;
@@ -33,11 +34,12 @@ use self::{
 use crate::{
     answer,
     config::{OnStoreError, RateLimit},
-    debit::{Debtor, Seen},
-    decide::{self, Around, Ruling, Standing, Taken},
+    debit::{Debtor, Seen, Taken},
+    decide::{self, Around, Ruling, Standing},
     leases::{Leases, TICK},
     meter::{Leases as _, Meter},
     occupancy::Occupancy,
+    outcome::{self, Outcome},
     pool::{Parts, Secret, Sizes},
 };
 
@@ -55,6 +57,8 @@ pub struct Limiter {
     holds_streams: bool,
     /// Some policy tells the upstream.
     tells_upstream: bool,
+    /// The record that marks a request which was counted here; `None` where no records are left.
+    counted: Option<String>,
     across: Option<Across>,
 }
 
@@ -88,9 +92,7 @@ impl Limiter {
         let sizes = Sizes::try_from(settings.store).map_err(|error| error.under("store"))?;
         let counts = Counts::define(host, &filter);
         let across = Across::configure(host, &settings, &filter)?;
-        if let Some(name) = filter.record_name() {
-            host.keep_record(name);
-        }
+        let counted = filter.record_name().and_then(|_| redirect::mark(host));
         let holds_streams = filter.policies().any(|named| named.policy.holds_streams);
         host.set_tick_period(TICK);
         let mut parts = Parts::default();
@@ -114,6 +116,7 @@ impl Limiter {
             reads_head,
             holds_streams,
             tells_upstream,
+            counted,
             across,
         })
     }
@@ -153,10 +156,10 @@ impl Limiter {
             Err(refusal) => return Verdict::Reply(refusal),
         };
         let Named { policy, .. } = &*named;
-        if let Some(head) = head.filter(|_| policy.reads_method_or_path && policy.mode == Mode::Enforce) {
+        if let Some(head) = head.filter(|_| policy.mode == Mode::Enforce) {
             stream.upstream.strip(&OVERRIDES, head);
         }
-        let is_redirected = self.filter.record_name().and_then(|name| host.earlier_record(name)).is_some();
+        let is_redirected = self.counted.as_ref().is_some_and(|mark| redirect::was_counted(host, mark, head));
         let Some(secret) = self.secret(host) else { return self.without_store(host, &named) };
         if policy.holds_streams {
             if !self.hold_lease(host) {
@@ -175,13 +178,16 @@ impl Limiter {
         if ruling.refuses {
             return self.refuse(host, stream, &named, &ruling, head);
         }
-        if let (Some(place), Some(standing)) = (ruling.limit, ruling.standing) {
-            if policy.announces() {
-                stream.told = Some((Rc::clone(&named), place, standing));
-            }
-            if let Some(limit) = policy.limits.get(place).filter(|_| policy.tells_upstream()) {
-                stream.upstream.tell(answer::standing(&limit.name, &standing));
-            }
+        if let (Some(mark), Mode::Enforce, false) = (&self.counted, policy.mode, is_redirected) {
+            host.leave_record(mark, "1");
+        }
+        if let Some((place, standing)) = ruling.told.filter(|_| policy.announces()) {
+            stream.told = Some((Rc::clone(&named), place, standing));
+        }
+        if let (Some(place), Some(standing), true) = (ruling.limit, ruling.standing, policy.tells_upstream())
+            && let Some(limit) = policy.limits.get(place)
+        {
+            stream.upstream.tell(answer::standing(&limit.name, &standing));
         }
         if ruling.reason == decide::ADMITTED && !ruling.asks.is_empty() {
             return self.ask(host, stream, named, ruling, head);
@@ -230,20 +236,27 @@ impl Limiter {
         &mut self,
         host: &mut impl StatefulHost,
         stream: &'a mut Stream,
-        status: Option<u16>,
+        outcome: Option<Outcome>,
     ) -> Verdict<'a> {
-        let told = stream.told.take();
+        let mut told = stream.told.take();
         self.leave(host, stream);
         let named = match self.filter.policy(host, &mut stream.exchange) {
             Ok(Some(named)) => named,
             Ok(None) => return Verdict::Pass,
             Err(refusal) => return Verdict::Reply(refusal),
         };
-        if let Some(status) = status {
+        if let Some(Outcome::Status(status)) = outcome {
             let gives_back = |taken: &Taken| {
                 named.policy.limits.get(taken.limit).is_some_and(|limit| limit.counted.gives_back(status))
             };
-            self.give_back(host, stream, gives_back);
+            if stream.taken.iter().any(gives_back) && outcome::is_of_the_upstream(&host.response_details()) {
+                if let Some((_, place, standing)) = &mut told
+                    && let Some(taken) = stream.taken.iter().find(|taken| taken.limit == *place && gives_back(taken))
+                {
+                    standing.regain(taken.claim.ask.cost);
+                }
+                self.give_back(host, stream, gives_back);
+            }
         }
         match told {
             Some((named, limit, standing)) if named.policy.mode == Mode::Enforce => {
@@ -302,7 +315,7 @@ impl Limiter {
         stream.taken.retain(|taken| {
             let goes = which(taken);
             if goes {
-                let back = debtor.refund(&mut store, &taken.claim, taken.at, &mut seen);
+                let back = debtor.refund(&mut store, taken, &mut seen);
                 seen.kept_back += u32::from(back.is_err());
             }
             !goes

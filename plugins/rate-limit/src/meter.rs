@@ -121,10 +121,11 @@ impl Ask {
         }
     }
 
-    /// Gives back what was taken at `then`.
-    pub fn give_back(&self, line: &mut Line, then: u64, now: u64, leases: &impl Leases) {
+    /// Gives back what was taken at `then`. By `whole_at` it had come back by itself: a token that was kept so long can't be had twice.
+    pub fn give_back(&self, line: &mut Line, then: u64, whole_at: u64, now: u64, leases: &impl Leases) {
         match self.meter {
             Meter::Never => {}
+            Meter::Bucket(_) if now >= whole_at => {}
             Meter::Bucket(bucket) => {
                 if let Some((record, mut kept)) = line.bucket(self.tag, now, 0).filter(|_| line.knows(self.tag)) {
                     bucket.refund(&mut kept.arrival, self.cost);

@@ -16,8 +16,10 @@ use crate::line::{Kind, NOBODY, VERSION};
 /// Who can make keys that fall here. Each has lines of its own, so that a flood of one can't take those of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Partition {
-    /// The configuration alone: no key at all, a route, a name that is listed, what another filter verified.
+    /// The configuration alone: no key at all, a route, a name that is listed.
     Reserved,
+    /// Whoever another filter lets through: a value that it left.
+    Metadata,
     /// Whoever has addresses.
     Addresses,
     /// Anybody: a header, a cookie, a path.
@@ -25,12 +27,13 @@ pub enum Partition {
 }
 
 impl Partition {
-    pub const ALL: [Self; 3] = [Self::Reserved, Self::Addresses, Self::Invented];
+    pub const ALL: [Self; 4] = [Self::Reserved, Self::Metadata, Self::Addresses, Self::Invented];
 
     /// As the configuration calls it.
     pub fn word(self) -> &'static str {
         match self {
             Self::Reserved => "reserved",
+            Self::Metadata => "metadata",
             Self::Addresses => "addresses",
             Self::Invented => "invented",
         }
@@ -39,6 +42,7 @@ impl Partition {
     const fn letter(self) -> u8 {
         match self {
             Self::Reserved => b'r',
+            Self::Metadata => b'm',
             Self::Addresses => b'a',
             Self::Invented => b'i',
         }
@@ -49,6 +53,7 @@ impl Partition {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     pub reserved: u32,
+    pub metadata: u32,
     pub addresses: u32,
     pub invented: u32,
 }
@@ -57,6 +62,7 @@ impl Sizes {
     fn records(self, partition: Partition) -> u32 {
         match partition {
             Partition::Reserved => self.reserved,
+            Partition::Metadata => self.metadata,
             Partition::Addresses => self.addresses,
             Partition::Invented => self.invented,
         }
@@ -222,7 +228,7 @@ mod tests {
     use super::*;
 
     const SECRET: Secret = Secret { hash: [7; 16], check: 9 };
-    const SIZES: Sizes = Sizes { reserved: 16, addresses: 1000, invented: 100 };
+    const SIZES: Sizes = Sizes { reserved: 16, metadata: 16, addresses: 1000, invented: 100 };
 
     #[test]
     fn whatever_the_keys_are_called_there_are_no_more_lines_than_were_sized() {

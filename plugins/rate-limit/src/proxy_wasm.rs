@@ -7,7 +7,10 @@ use portcullis_kit::{
     proxy_wasm_entry,
 };
 
-use crate::limiter::{Limiter, Stream};
+use crate::{
+    limiter::{Limiter, Stream},
+    outcome::Outcome,
+};
 
 proxy_wasm_entry!(Plugin, tick, grpc);
 
@@ -27,8 +30,8 @@ impl Root for Plugin {
 
     fn on_response_headers(&mut self, stream: &mut Self::Stream) -> Action {
         let head = self.0.reads_status(stream).then(|| headers(Map::Response)).flatten();
-        let status = head.as_ref().and_then(|head| head.status());
-        carry_out(Map::Response, self.0.on_response(&mut Proxy, stream, status))
+        let outcome = head.and_then(|head| Outcome::new(head.status(), &head));
+        carry_out(Map::Response, self.0.on_response(&mut Proxy, stream, outcome))
     }
 
     fn on_end(&mut self, stream: &mut Self::Stream) {

@@ -17,7 +17,7 @@ use portcullis_kit::{
     store::{Found, Over, Store, Version, Written},
 };
 use rate_limit::{
-    debit::{Claim, Debtor, Seen, Trouble},
+    debit::{Claim, Debtor, Seen, Taken, Trouble},
     line::{Arrival, Kind, Line},
     meter::{Ask, Decision, Leases, Meter},
     pool::{LineName, Partition},
@@ -224,6 +224,11 @@ fn admitted_at(store: &Shared, worker: u32, claims: &[Claim]) -> Result<Option<u
     Ok(answers.iter().map(|answer| answer.at).max().filter(|_| admits))
 }
 
+/// What was taken a moment ago.
+fn taken(claim: Claim) -> Taken {
+    Taken { limit: 0, claim, at: NOW, whole_at: u64::MAX, by_status: false }
+}
+
 /// How many more a limit would admit.
 fn left(store: &Shared, claim: &Claim) -> u32 {
     let mut admitted = 0;
@@ -304,7 +309,7 @@ fn what_is_given_back_is_there_again_and_nothing_else() {
     };
     let back = |store: &Shared| {
         let debtor = Debtor { leases: &Own(1), secret: SECRET };
-        debtor.refund(&mut store.clone(), &claim("a", 1, 2), NOW, &mut Seen::default()).is_ok()
+        debtor.refund(&mut store.clone(), &taken(claim("a", 1, 2)), &mut Seen::default()).is_ok()
     };
     let other = |store: &Shared| take(store, 2, &[claim("a", 1, 2)]).unwrap();
     in_every_order(begin, &[&back, &other], |store, came| {
@@ -328,7 +333,7 @@ fn streams_in_flight_never_exceed_the_limit_and_end_by_their_own_worker() {
             store.wait();
             *inside.lock().unwrap() -= 1;
             let debtor = Debtor { leases: &Own(worker), secret: SECRET };
-            debtor.refund(&mut store.clone(), &stream(), NOW, &mut Seen::default()).unwrap();
+            debtor.refund(&mut store.clone(), &taken(stream()), &mut Seen::default()).unwrap();
         }
         passed
     };

@@ -106,6 +106,11 @@ impl StatefulHost for Proxy {
     }
 
     /// A gateway keeps them anyway.
+    /// A gateway hands over what its upstream answered.
+    fn response_details(&mut self) -> Vec<u8> {
+        b"via_upstream".to_vec()
+    }
+
     fn keep_record(&mut self, _: &str) {}
 
     fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>> {

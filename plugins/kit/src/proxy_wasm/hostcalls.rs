@@ -332,6 +332,10 @@ impl StatefulHost for Proxy {
         request_head()
     }
 
+    fn response_details(&mut self) -> Vec<u8> {
+        read_property(b"response\0code_details")
+    }
+
     fn keep_record(&mut self, name: &str) {
         // Envoy's `DeclarePropertyArguments` (source/extensions/common/wasm/ext/declare_property.proto): field 1 is the
         // name, field 3 the type (1: text), field 5 the life span (1: the request of the client).

@@ -34,7 +34,7 @@ impl World {
     /// Asks several times, a little later each time.
     pub fn ask(&mut self, policy: &RateLimit, times: u64) {
         let secret = Secret { hash: [5; 16], check: 11 };
-        let (sizes, leases) = (Sizes { reserved: 1, addresses: 1, invented: 1 }, Leases::default());
+        let (sizes, leases) = (Sizes { reserved: 1, metadata: 1, addresses: 1, invented: 1 }, Leases::default());
         for time in 1..=times {
             let around = Around { secret: &secret, sizes, leases: &leases, is_redirected: false };
             self.now = time * 300_000_000;

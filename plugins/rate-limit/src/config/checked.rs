@@ -5,7 +5,6 @@
 
 use portcullis_kit::{
     config::ConfigError,
-    head::lower,
     mode::Mode,
     policies::path::{self, Template},
 };
@@ -16,7 +15,7 @@ use super::{
 };
 use crate::{
     address::Cidr,
-    key::Part,
+    key::{self, Part},
     meter::Meter,
     pool::{self, Partition},
     rate::{LONGEST, Rate, Span},
@@ -57,7 +56,6 @@ fn policy(raw: &mut RawRateLimit) -> Result<RateLimit, ConfigError> {
         on_store_error: raw.on_store_error,
         refusal,
         holds_streams: limits.iter().any(Limit::holds_streams),
-        reads_method_or_path: limits.iter().any(Limit::reads_method_or_path),
         limits,
     })
 }
@@ -144,11 +142,23 @@ fn check(raw: &RawLimit, limit: &mut Limit) -> Result<(), ConfigError> {
     if raw.across_gateways {
         service::descriptor::check(&limit.key, &limit.counted)?;
     }
-    if let Cost::Fixed(cost) = limit.cost
-        && cost > measure.burst
-        && measure.burst > 0
-    {
-        return Err(ConfigError::new("is more than a whole burst, so nothing would ever pass").under("cost"));
+    let most = match limit.cost {
+        Cost::Fixed(cost) => cost,
+        Cost::Header { most, .. } | Cost::ContentLength { most, .. } => most,
+    };
+    let bursts = limit.overrides.iter().map(|known| known.measure.burst).chain([measure.burst]);
+    if bursts.filter(|burst| *burst > 0).any(|burst| most > burst) {
+        return Err(ConfigError::new("can be more than a whole burst, and then nothing would ever pass").under("cost"));
+    }
+    for (place, part) in limit.key.iter().enumerate() {
+        if limit.key.iter().take(place).any(|earlier| earlier == part) {
+            return Err(placed(ConfigError::new("stands twice in the key"), place, "key"));
+        }
+    }
+    for (place, known) in limit.overrides.iter().enumerate() {
+        if limit.overrides.iter().take(place).any(|earlier| earlier.key == known.key) {
+            return Err(placed(ConfigError::new("is for a key that has an override already"), place, "overrides"));
+        }
     }
     Ok(())
 }
@@ -231,7 +241,7 @@ fn read_conditions(raw: &RawConditions, is_exemption: bool, conditions: &mut Con
                        `stripped_from_clients: true`";
             return Err(ConfigError::new(why));
         }
-        Ok(HeaderIs { name: lower(&header.name), exact: header.exact.clone() })
+        Ok(HeaderIs { name: key::header_name(&header.name)?, exact: header.exact.clone() })
     };
     each("method", &raw.method, &mut conditions.methods, method)?;
     each("path_template", &raw.path_template, &mut conditions.paths, |text| Template::new(text))?;
@@ -256,7 +266,9 @@ fn cost(raw: &RawCost) -> Result<Cost, ConfigError> {
         (Some(_), None, None) => {
             return Err(ConfigError::new("is 1 to 1 000 000, and has no `most`").under("fixed"));
         }
-        (None, Some(name), None) if !name.is_empty() => Cost::Header { name: lower(name), most },
+        (None, Some(name), None) => {
+            Cost::Header { name: key::header_name(name).map_err(|error| error.under("header"))?, most }
+        }
         (None, None, Some(bytes)) if bytes > 0 => Cost::ContentLength { bytes, most },
         _ => return Err(ConfigError::new("give it one of `fixed`, `header`, `content_length_per`")),
     };

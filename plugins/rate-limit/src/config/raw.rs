@@ -34,6 +34,8 @@ fields! {
     pub struct RawStore {
         /// For keys that no client can make up. Default: 1024.
         pub reserved: u32 = default(RESERVED),
+        /// For keys with a value that another filter left. Default: 16384.
+        pub metadata: u32 = default(MANY),
         /// For keys with an address. Default: 16384.
         pub addresses: u32 = default(MANY),
         /// For keys that anybody can make up: headers, cookies, paths. Default: 16384.
@@ -43,7 +45,7 @@ fields! {
 
 impl Default for RawStore {
     fn default() -> Self {
-        Self { reserved: RESERVED, addresses: MANY, invented: MANY }
+        Self { reserved: RESERVED, metadata: MANY, addresses: MANY, invented: MANY }
     }
 }
 
@@ -55,10 +57,20 @@ impl TryFrom<RawStore> for Sizes {
     type Error = ConfigError;
 
     fn try_from(raw: RawStore) -> Result<Self, ConfigError> {
-        let sizes = [("reserved", raw.reserved), ("addresses", raw.addresses), ("invented", raw.invented)];
+        let sizes = [
+            ("reserved", raw.reserved),
+            ("metadata", raw.metadata),
+            ("addresses", raw.addresses),
+            ("invented", raw.invented),
+        ];
         match sizes.iter().find(|(_, records)| !(1..=MOST_RECORDS).contains(records)) {
             Some((field, _)) => Err(ConfigError::new("is not 1 to 1 048 576").under(field)),
-            None => Ok(Self { reserved: raw.reserved, addresses: raw.addresses, invented: raw.invented }),
+            None => Ok(Self {
+                reserved: raw.reserved,
+                metadata: raw.metadata,
+                addresses: raw.addresses,
+                invented: raw.invented,
+            }),
         }
     }
 }

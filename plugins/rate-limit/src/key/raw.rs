@@ -3,7 +3,7 @@
 use portcullis_kit::{
     config::{ConfigError, FromValue, Value},
     fields,
-    head::lower,
+    head::{is_name, lower},
     policies::path::Template,
 };
 
@@ -52,6 +52,21 @@ fields! {
     }
 }
 
+/// A request header's name in lower case, with `-` for `_`: the two are one.
+///
+/// # Errors
+/// No name (RFC 9110 §5.1), or what has a part of its own.
+pub fn header_name(name: &str) -> Result<String, ConfigError> {
+    let lower = lower(name).replace('_', "-");
+    match lower.as_str() {
+        "host" | ":authority" => Err(ConfigError::new("is the host, in one canonical form: use `host`")),
+        ":path" => Err(ConfigError::new("is the path, in one canonical form: use `path` or a `path_template`")),
+        ":method" => Err(ConfigError::new("is the method: use `method`")),
+        _ if is_name(name) => Ok(lower),
+        _ => Err(ConfigError::new("is no header name (RFC 9110 section 5.1)")),
+    }
+}
+
 /// A part is a name alone, or an object with one field.
 impl FromValue for Part {
     fn from_value(value: &Value) -> Result<Self, ConfigError> {
@@ -87,12 +102,12 @@ impl Part {
         let mut part = None;
         let mut count = 0;
         for (field, name) in texts {
-            if name.is_empty() {
-                return Err(ConfigError::new("is empty").under(field));
+            if name.is_empty() || field == "cookie" && !is_name(&name) {
+                return Err(ConfigError::new("is no name").under(field));
             }
             count += 1;
             part = Some(match field {
-                "header" => Self::Header(lower(&name)),
+                "header" => Self::Header(header_name(&name).map_err(|error| error.under(field))?),
                 "cookie" => Self::Cookie(name),
                 _ => Self::QueryParameter(name),
             });

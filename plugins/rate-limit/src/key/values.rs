@@ -11,7 +11,9 @@ pub fn cookies(head: &RequestHead, name: &[u8]) -> Vec<Vec<u8>> {
             if let (Some(found), Some(value)) = (parts.next(), parts.next())
                 && found == name
             {
-                values.push(value.to_vec());
+                // Quotes around a value are no part of it to those who read it (RFC 6265 §4.1.1).
+                let bare = value.strip_prefix(b"\"").and_then(|value| value.strip_suffix(b"\""));
+                values.push(bare.unwrap_or(value).to_vec());
             }
         }
     }
@@ -62,7 +64,7 @@ mod tests {
 
     #[test]
     fn every_cookie_and_every_parameter_of_a_name_is_seen() {
-        let head = head("/p?a=1&b=2&%61=3&a+b=4&a", &[("cookie", "sid=1; x=2;sid =3"), ("cookie", " sid=4")]);
+        let head = head("/p?a=1&b=2&%61=3&a+b=4&a", &[("cookie", "sid=1; x=2;sid =3"), ("cookie", " sid=\"4\"")]);
         assert_eq!(cookies(&head, b"sid"), [b"1", b"3", b"4"]);
         assert_eq!(parameters(&head.path, b"a"), [b"1".to_vec(), b"3".to_vec(), b"".to_vec()]);
         assert_eq!(parameters(&head.path, b"a b"), [b"4"]);

@@ -17,10 +17,10 @@ use portcullis_kit::{
 
 use super::{Limiter, Stream, request::Request};
 use crate::{
-    config::{RateLimit, Settings},
-    debit::{Debtor, Seen},
-    decide::{Asked, Ruling, Standing, Taken},
-    service::{self, Judgement, OnError, Refused, SERVICE_FAILED, SERVICE_REFUSED, Service},
+    config::{Limit, RateLimit, Settings},
+    debit::{Debtor, Seen, Taken},
+    decide::{Asked, Ruling, Standing},
+    service::{self, Judgement, LONGEST_BLOCK, OnError, Refused, SERVICE_FAILED, SERVICE_REFUSED, Service},
 };
 
 /// The service, and what it is seen to do.
@@ -147,7 +147,10 @@ impl Limiter {
         self.keep_out(host, named, &ruling.asks, refused);
         let limit = refused.asked.and_then(|asked| ruling.asks.get(asked)).map(|asked| asked.limit);
         let spoken = limit.and_then(|limit| named.policy.limits.get(limit));
-        let standing = spoken.map(|limit| Standing { measure: limit.measure, left: 0, whole_in: refused.wait });
+        // As long as the key is kept out here.
+        let whole_in =
+            |limit: &Limit| refused.wait.map(|wait| wait.max(limit.block_for).min(LONGEST_BLOCK.max(limit.block_for)));
+        let standing = spoken.map(|limit| Standing { measure: limit.measure, left: 0, whole_in: whole_in(limit) });
         let ruling = Ruling { reason: SERVICE_REFUSED, refuses: true, limit, standing, ..ruling };
         self.refuse(host, stream, named, &ruling, head)
     }

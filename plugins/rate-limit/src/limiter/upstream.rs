@@ -1,12 +1,13 @@
 //! What of a request's head reaches the upstream.
 //!
-//! 1. Where a limit matches on method or path, the headers by which a client may tell a backend another one are taken out.
+//! 1. Where the filter reads the head, for whatever reason, the headers by which a client may tell a backend another method
+//!    or path are taken out: a route, a rule of `routes` or a limit chose by those that the head says.
 //! 2. Where some policy tells the upstream where a client stands, what clients send under that name is taken out of every
 //!    request, whatever its policy and mode.
 //! 3. `-` and `_` are one letter: to many backends both spellings are one header.
 
 use portcullis_kit::{
-    head::RequestHead,
+    head::{RequestHead, is_spelt},
     verdict::{Edit, Verdict},
 };
 
@@ -35,7 +36,7 @@ impl Upstream {
     /// Takes out what the client sent under these names.
     pub fn strip(&mut self, names: &[&[u8]], head: &RequestHead) {
         for (found, _) in head.headers.iter() {
-            if names.iter().any(|name| is_called(found, name)) && !self.stripped.iter().any(|known| known == found) {
+            if names.iter().any(|name| is_spelt(found, name)) && !self.stripped.iter().any(|known| known == found) {
                 self.stripped.push(found.to_vec());
             }
         }
@@ -65,9 +66,4 @@ impl Upstream {
         }
         Verdict::Edit(edits)
     }
-}
-
-fn is_called(found: &[u8], name: &[u8]) -> bool {
-    let is_same = |(found, name): (&u8, &u8)| found == name || (*found == b'_' && *name == b'-');
-    found.len() == name.len() && found.iter().zip(name).all(is_same)
 }

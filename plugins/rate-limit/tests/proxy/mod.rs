@@ -1,6 +1,10 @@
 //! A proxy whose parts can be turned.
 
-use std::{cell::RefCell, collections::BTreeMap, rc::Rc};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use portcullis_kit::{
     head::RequestHead,
@@ -16,8 +20,8 @@ pub struct Shared {
     pub random: u32,
     /// The capability list leaves the random source out.
     pub no_random: bool,
-    /// The next request was redirected inside.
-    pub is_redirected: bool,
+    /// What the request in hand has left, here and before it was redirected.
+    pub records: BTreeSet<String>,
 }
 
 /// One VM's proxy.
@@ -56,7 +60,9 @@ impl Host for Proxy {
 
     fn increment(&mut self, _: CounterId) {}
 
-    fn leave_record(&mut self, _: &str, _: &str) {}
+    fn leave_record(&mut self, name: &str, _: &str) {
+        self.0.borrow_mut().records.insert(name.into());
+    }
 
     fn log(&mut self, _: Level, _: &str) {}
 }
@@ -82,10 +88,14 @@ impl StatefulHost for Proxy {
         None
     }
 
+    fn response_details(&mut self) -> Vec<u8> {
+        b"via_upstream".to_vec()
+    }
+
     fn keep_record(&mut self, _: &str) {}
 
-    fn earlier_record(&mut self, _: &str) -> Option<Vec<u8>> {
-        self.0.borrow().is_redirected.then(Vec::new)
+    fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>> {
+        self.0.borrow().records.contains(name).then(Vec::new)
     }
 
     fn random(&mut self, bytes: &mut [u8]) -> Result<(), NoRandom> {
