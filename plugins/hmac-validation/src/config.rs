@@ -12,7 +12,7 @@ use portcullis_kit::{
 };
 
 use crate::{
-    decide, moment, presets,
+    decide, mac, moment, presets,
     scheme::{KeyForm, Kind, RawScheme, Scheme},
     source::Source,
     span::Span,
@@ -198,7 +198,11 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
         let future = millis(given.future, future);
         let remember = remembered(raw.replays, raw.remember, &scheme, past)?;
         let public_url = read_public_url(raw.public_url, &scheme).map_err(|error| error.under("public_url"))?;
-        let max_held_bytes = raw.max_held_bytes.unwrap_or(largest) as usize;
+        let max_held_bytes = raw.max_held_bytes.unwrap_or(largest);
+        if max_held_bytes > mac::LONGEST {
+            return Err(ConfigError::new("is more than 268435456 (256 MiB), the most that can be hashed")
+                .under("max_held_bytes"));
+        }
         if raw.secrets.is_empty() || raw.secrets.len() > MOST_OF_ALL {
             return Err(ConfigError::new("holds one to 1024 secrets").under("secrets"));
         }
@@ -223,7 +227,7 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
             past,
             future,
             remember,
-            max_held_bytes,
+            max_held_bytes: max_held_bytes as usize,
             hold_timeout: raw.hold_timeout.map_or(10_000, |Span(millis)| millis),
             refusal: Refusal::try_from(raw.refusal).map_err(|error| error.under("refusal"))?,
             scheme,

@@ -14,7 +14,7 @@ use crate::{
     config::HmacValidation,
     json::{self, Member},
     keys::{Key, Lock},
-    mac::{self, Mac},
+    mac::{self, Mac, Schedule},
     moment::Form,
     scheme::Kind,
     source::{Absent, Source},
@@ -220,13 +220,13 @@ pub fn begin(policy: &HmacValidation, keys: &[Key], head: Option<&RequestHead>, 
     let parts = scheme.signed.parts(head, facts)?;
     let mut macs = Vec::new();
     for key in keys.iter().filter(|key| key.is_good(now) && policy.is_of(key, tenant)) {
-        if let Lock::Mac(mac) = &key.lock {
-            macs.push((key.index, mac.clone()));
+        if let Lock::Mac(schedule) = &key.lock {
+            macs.push((key.index, schedule.begin()));
         }
     }
     if tenant == Some(None) {
         // Work for nothing, so that the time says nothing either.
-        macs.push((usize::MAX, Mac::new(scheme.algorithm, b"")));
+        macs.push((usize::MAX, Schedule::new(scheme.algorithm, b"").begin()));
     }
     if macs.is_empty() {
         return Err(NO_KEY);

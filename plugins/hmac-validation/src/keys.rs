@@ -10,7 +10,7 @@ use portcullis_kit::{config::ConfigError, host::Secrets, secret::Secret};
 use crate::{
     config::{HmacValidation, SecretPlace},
     encoding::{self, Encoding},
-    mac::{self, Mac},
+    mac::{self, Schedule},
     scheme::{KeyForm, Kind},
 };
 
@@ -25,8 +25,7 @@ pub struct Key {
 
 /// What a key is compared with.
 pub enum Lock {
-    /// The schedule of an HMAC.
-    Mac(Mac),
+    Mac(Schedule),
     /// The digest of a token.
     Token(Vec<u8>),
 }
@@ -74,7 +73,7 @@ fn key(secret: &Secret, index: usize, place: &SecretPlace, policy: &HmacValidati
         return Err(wrong("is empty"));
     }
     let lock = match policy.scheme.kind {
-        Kind::Hmac => Lock::Mac(Mac::new(policy.scheme.algorithm, bytes.reveal())),
+        Kind::Hmac => Lock::Mac(Schedule::new(policy.scheme.algorithm, bytes.reveal())),
         Kind::Token | Kind::Basic => Lock::Token(mac::digest(bytes.reveal())),
     };
     Ok(Key { index, from: place.from, until: place.until, lock })

@@ -4,7 +4,7 @@
 //!    ([`source`], [`syntax`]), how it is written ([`encoding`]), over which bytes it goes ([`template`], [`form`],
 //!    [`json`]), and what makes a delivery fresh ([`moment`]).
 //! 2. Its keys come from the proxy's environment, several at a time, each with a window ([`keys`]), and are hashed with as
-//!    soon as a byte of the body is there ([`mac`], [`sha256`](mod@sha256)).
+//!    soon as a byte of the body is there ([`mac`]).
 //! 3. What the head says is checked before a byte is held; nothing reaches the upstream before the signature holds
 //!    ([`decide`]).
 //!    Where nothing is signed, a token is compared ([`token`]).
@@ -28,7 +28,6 @@ pub mod moment;
 pub mod presets;
 pub mod replay;
 pub mod scheme;
-pub mod sha256;
 pub mod source;
 pub mod span;
 pub mod syntax;
