@@ -11,6 +11,7 @@
 //! 4. The sender of what isn't believed learns nothing but that; the reason stands in metric and record.
 //! 5. A delivery that the backend took doesn't pass twice, and one that it failed does ([`replay`]).
 //! 6. The upstream is told who was verified ([`identity`]).
+//! 7. A provider's handshake is answered in the backend's place, where that is switched on ([`handshake`]).
 //!
 //! The shells hand over to [`validator`], which holds what a VM knows.
 
@@ -20,6 +21,7 @@ pub mod config;
 pub mod decide;
 pub mod encoding;
 pub mod form;
+pub mod handshake;
 pub mod identity;
 pub mod json;
 pub mod keys;
