@@ -12,7 +12,9 @@ use portcullis_kit::{
 };
 
 use crate::{
-    decide, moment, presets,
+    decide,
+    handshake::{self, Handshake, Handshakes},
+    mac, moment, presets,
     scheme::{KeyForm, Kind, RawScheme, Scheme},
     source::Source,
     span::Span,
@@ -58,6 +60,10 @@ fields! {
         pub replays: Option<Replays> = default,
         /// How long a delivery without a time is remembered. Default: not at all.
         pub remember: Option<Span> = default,
+        /// `answer`: the edge answers the provider's handshake, in the backend's place. Default: `ignore`.
+        pub handshake: Handshakes = default,
+        /// The environment variable that holds the token which a handshake of `meta` or `whatsapp` must bring.
+        pub verify_token: Option<String> = default,
         /// Bytes of a body that is held; a longer one is answered 413. Default: the provider's largest, 1 MiB for a scheme of your own.
         pub max_held_bytes: Option<u32> = default,
         /// How long a held request may go without a byte. Default: `10s`.
@@ -122,6 +128,9 @@ pub struct HmacValidation {
     pub future: Option<u64>,
     /// How long a delivery is remembered; `None` for not at all.
     pub remember: Option<Remember>,
+    pub handshake: Option<Handshake>,
+    /// The variable of the token that a handshake must bring.
+    pub verify_token: Option<String>,
     pub max_held_bytes: usize,
     /// Milliseconds.
     pub hold_timeout: u64,
@@ -176,15 +185,15 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
     type Error = ConfigError;
 
     fn try_from(raw: RawHmacValidation) -> Result<Self, ConfigError> {
-        let (provider, scheme, (past, future), largest) = match (raw.provider, raw.scheme) {
+        let (provider, scheme, (past, future), largest, handshake) = match (raw.provider, raw.scheme) {
             (Some(name), None) => {
                 let preset = presets::of(&name).ok_or_else(|| no_preset(&name).under("provider"))?;
-                (preset.name, preset.scheme()?, (preset.past, preset.future), preset.largest)
+                (preset.name, preset.scheme()?, (preset.past, preset.future), preset.largest, preset.handshake)
             }
             (None, Some(scheme)) => {
                 let scheme = Scheme::try_from(scheme).map_err(|error| error.under("scheme"))?;
                 let tolerance = scheme.timestamp.is_some().then_some(300);
-                ("custom", scheme, (tolerance, tolerance), 1 << 20)
+                ("custom", scheme, (tolerance, tolerance), 1 << 20, None)
             }
             _ => return Err(ConfigError::new("needs a `provider` or a `scheme`, and not both")),
         };
@@ -197,8 +206,13 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
         let past = millis(given.past, past);
         let future = millis(given.future, future);
         let remember = remembered(raw.replays, raw.remember, &scheme, past)?;
+        let handshake = read_handshake(handshake, raw.handshake, raw.verify_token.as_deref())?;
         let public_url = read_public_url(raw.public_url, &scheme).map_err(|error| error.under("public_url"))?;
-        let max_held_bytes = raw.max_held_bytes.unwrap_or(largest) as usize;
+        let max_held_bytes = raw.max_held_bytes.unwrap_or(largest);
+        if max_held_bytes > mac::LONGEST {
+            return Err(ConfigError::new("is more than 268435456 (256 MiB), the most that can be hashed")
+                .under("max_held_bytes"));
+        }
         if raw.secrets.is_empty() || raw.secrets.len() > MOST_OF_ALL {
             return Err(ConfigError::new("holds one to 1024 secrets").under("secrets"));
         }
@@ -223,7 +237,9 @@ impl TryFrom<RawHmacValidation> for HmacValidation {
             past,
             future,
             remember,
-            max_held_bytes,
+            handshake,
+            verify_token: raw.verify_token,
+            max_held_bytes: max_held_bytes as usize,
             hold_timeout: raw.hold_timeout.map_or(10_000, |Span(millis)| millis),
             refusal: Refusal::try_from(raw.refusal).map_err(|error| error.under("refusal"))?,
             scheme,
@@ -256,6 +272,31 @@ fn remembered(
     }
 }
 
+fn read_handshake(
+    preset: Option<handshake::Preset>,
+    switch: Handshakes,
+    verify_token: Option<&str>,
+) -> Result<Option<Handshake>, ConfigError> {
+    let preset = match (preset, switch) {
+        (Some(preset), Handshakes::Answer) => Some(preset),
+        (None, Handshakes::Answer) => {
+            return Err(ConfigError::new("has no effect: no handshake of this provider is known").under("handshake"));
+        }
+        (_, Handshakes::Ignore) => None,
+    };
+    let wrong = |why: &'static str| Err(ConfigError::new(why).under("verify_token"));
+    match (preset.is_some_and(|preset| preset.token.is_some()), verify_token) {
+        (true, None) => wrong("is missing: the provider's handshake brings it"),
+        (true, Some(env)) if !is_variable(env) => wrong("is no name of an environment variable"),
+        (false, Some(_)) => wrong("has no effect: no handshake is answered that brings it"),
+        _ => preset.map(handshake::Preset::read).transpose(),
+    }
+}
+
+fn is_variable(name: &str) -> bool {
+    !name.is_empty() && !name.bytes().any(|byte| matches!(byte, b'=' | 0))
+}
+
 fn no_preset(name: &str) -> ConfigError {
     let known: Vec<&str> = presets::ALL.iter().map(|preset| preset.name).collect();
     let hint = meant(name, known.iter().copied());
@@ -278,7 +319,7 @@ fn read_secret(
     if before.iter().any(|known| known.id == raw.id) {
         return Err(ConfigError::new("stands twice").under("id"));
     }
-    if raw.env.is_empty() || raw.env.bytes().any(|byte| matches!(byte, b'=' | 0)) {
+    if !is_variable(&raw.env) {
         return Err(ConfigError::new("is no name of an environment variable").under("env"));
     }
     let tenant = raw.tenant.unwrap_or_default();

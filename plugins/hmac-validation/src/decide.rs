@@ -12,9 +12,10 @@ use portcullis_kit::{head::RequestHead, reason::Reason};
 
 use crate::{
     config::HmacValidation,
+    handshake::LONGEST_BODY,
     json::{self, Member},
     keys::{Key, Lock},
-    mac::{self, Mac},
+    mac::{self, Mac, Schedule},
     moment::Form,
     scheme::Kind,
     source::{Absent, Source},
@@ -66,6 +67,11 @@ pub const BODY_STALLED: Reason = Reason("body_stalled");
 /// The proxy doesn't let the body be read.
 pub const BODY_UNREADABLE: Reason = Reason("body_unreadable");
 
+/// The provider asked for a sign of life, and got it.
+pub const HANDSHAKE_ANSWERED: Reason = Reason("handshake_answered");
+/// It asked in a way that can't be answered: no challenge, two, or one that isn't plain.
+pub const HANDSHAKE_MALFORMED: Reason = Reason("handshake_malformed");
+
 /// Early data (RFC 8470) may be a replay, and where replays are refused it must wait for the handshake.
 pub const EARLY_DATA: Reason = Reason("early_data");
 /// The backend took this delivery before.
@@ -105,6 +111,8 @@ pub const REASONS: &[Reason] = &[
     BODY_NOT_TOLD,
     BODY_STALLED,
     BODY_UNREADABLE,
+    HANDSHAKE_ANSWERED,
+    HANDSHAKE_MALFORMED,
     EARLY_DATA,
     REPLAYED,
     DELIVERY_IN_FLIGHT,
@@ -133,6 +141,8 @@ pub struct Pending {
     /// Bytes of the body that came.
     pub received: usize,
     told: Told,
+    /// The body, as long as it can be a handshake.
+    short: Option<Vec<u8>>,
 }
 
 /// What is hashed behind the body that came so far.
@@ -162,6 +172,8 @@ pub struct Verified {
     pub mac: Option<Vec<u8>>,
     /// Its time, in milliseconds since 1970.
     pub time: Option<u64>,
+    /// The body, where it can be a handshake.
+    pub short: Option<Vec<u8>>,
 }
 
 /// What to do with a request whose head is there; `now` in milliseconds since 1970.
@@ -220,13 +232,13 @@ pub fn begin(policy: &HmacValidation, keys: &[Key], head: Option<&RequestHead>, 
     let parts = scheme.signed.parts(head, facts)?;
     let mut macs = Vec::new();
     for key in keys.iter().filter(|key| key.is_good(now) && policy.is_of(key, tenant)) {
-        if let Lock::Mac(mac) = &key.lock {
-            macs.push((key.index, mac.clone()));
+        if let Lock::Mac(schedule) = &key.lock {
+            macs.push((key.index, schedule.begin()));
         }
     }
     if tenant == Some(None) {
         // Work for nothing, so that the time says nothing either.
-        macs.push((usize::MAX, Mac::new(scheme.algorithm, b"")));
+        macs.push((usize::MAX, Schedule::new(scheme.algorithm, b"").begin()));
     }
     if macs.is_empty() {
         return Err(NO_KEY);
@@ -245,7 +257,9 @@ pub fn begin(policy: &HmacValidation, keys: &[Key], head: Option<&RequestHead>, 
             Rest::Streamed { suffix }
         }
     };
-    let pending = Pending { macs, signatures, rest, received: 0, told };
+    let answers = policy.handshake.as_ref().is_some_and(|handshake| handshake.challenge.is_in_body());
+    let short = answers.then(Vec::new);
+    let pending = Pending { macs, signatures, rest, received: 0, told, short };
     match scheme.reads_body() {
         true => Ok(Begun::Pending(pending)),
         false => pending.finish(policy, now).map(Begun::Verified),
@@ -256,6 +270,10 @@ impl Pending {
     /// Takes the next bytes of the body.
     pub fn update(&mut self, piece: &[u8]) {
         self.received += piece.len();
+        self.short = self.short.take().filter(|_| self.received <= LONGEST_BODY).map(|mut short| {
+            short.extend_from_slice(piece);
+            short
+        });
         match &mut self.rest {
             Rest::Streamed { .. } => self.macs.iter_mut().for_each(|(_, mac)| mac.update(piece)),
             Rest::Whole { body, .. } => body.extend_from_slice(piece),
@@ -324,7 +342,7 @@ impl Pending {
         }
         let form = scheme.timestamp.as_ref().map(|(_, form)| *form);
         let time = form.zip(told.timestamp.as_deref()).and_then(|(form, text)| form.read(text));
-        Ok(Verified { key, timestamp: told.timestamp, id: told.id, mac: made, time })
+        Ok(Verified { key, timestamp: told.timestamp, id: told.id, mac: made, time, short: self.short })
     }
 }
 

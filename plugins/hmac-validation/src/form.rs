@@ -16,7 +16,8 @@ pub fn sorted(body: &[u8]) -> Option<Vec<u8>> {
     Some(pairs.into_iter().flat_map(|(name, value)| [name, value]).flatten().collect())
 }
 
-fn decoded(text: &[u8]) -> Option<Vec<u8>> {
+/// Escapes and `+` decoded; `None` for half an escape.
+pub fn decoded(text: &[u8]) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text;
     while let Some((byte, after)) = rest.split_first() {

@@ -10,7 +10,7 @@ use portcullis_kit::{config::ConfigError, host::Secrets, secret::Secret};
 use crate::{
     config::{HmacValidation, SecretPlace},
     encoding::{self, Encoding},
-    mac::{self, Mac},
+    mac::{self, Schedule},
     scheme::{KeyForm, Kind},
 };
 
@@ -25,8 +25,7 @@ pub struct Key {
 
 /// What a key is compared with.
 pub enum Lock {
-    /// The schedule of an HMAC.
-    Mac(Mac),
+    Mac(Schedule),
     /// The digest of a token.
     Token(Vec<u8>),
 }
@@ -56,6 +55,27 @@ pub fn read<'p>(host: &mut impl Secrets, policy: &'p HmacValidation) -> Result<(
     Ok((keys, missing))
 }
 
+/// The digest of the token that a handshake brings; its variable joins those that are missing.
+///
+/// # Errors
+/// A token that is empty, or with a blank at its end.
+pub fn verify_token<'p>(
+    host: &mut impl Secrets,
+    policy: &'p HmacValidation,
+    missing: &mut Vec<&'p str>,
+) -> Result<Option<Vec<u8>>, ConfigError> {
+    let Some(env) = &policy.verify_token else { return Ok(None) };
+    let Some(token) = host.secret(env) else {
+        missing.push(env);
+        return Ok(None);
+    };
+    if token.reveal().last().is_none_or(u8::is_ascii_whitespace) {
+        let why = format!("the environment variable {env} is empty, or ends with a blank or a line break");
+        return Err(ConfigError::new(why).under("verify_token"));
+    }
+    Ok(Some(mac::digest(token.reveal())))
+}
+
 fn key(secret: &Secret, index: usize, place: &SecretPlace, policy: &HmacValidation) -> Result<Key, ConfigError> {
     let wrong = |why: &str| ConfigError::new(format!("the environment variable {} {why}", place.env));
     let text = secret.reveal();
@@ -74,7 +94,7 @@ fn key(secret: &Secret, index: usize, place: &SecretPlace, policy: &HmacValidati
         return Err(wrong("is empty"));
     }
     let lock = match policy.scheme.kind {
-        Kind::Hmac => Lock::Mac(Mac::new(policy.scheme.algorithm, bytes.reveal())),
+        Kind::Hmac => Lock::Mac(Schedule::new(policy.scheme.algorithm, bytes.reveal())),
         Kind::Token | Kind::Basic => Lock::Token(mac::digest(bytes.reveal())),
     };
     Ok(Key { index, from: place.from, until: place.until, lock })

@@ -5,6 +5,7 @@ use portcullis_kit::config::ConfigError;
 
 use crate::{
     encoding::Encoding,
+    handshake,
     mac::Algorithm,
     moment::Form,
     scheme::{KeyForm, Kind, RawList, RawScheme, RawTimestamp, Scheme},
@@ -26,6 +27,7 @@ pub struct Preset {
     timestamp: Option<(&'static str, Form)>,
     id: Option<&'static str>,
     key: KeyForm,
+    pub handshake: Option<handshake::Preset>,
     /// Seconds that a delivery may be old; `None` for any.
     pub past: Option<u32>,
     /// Seconds that its time may be ahead.
@@ -49,6 +51,7 @@ const PLAIN: Preset = Preset {
     timestamp: None,
     id: None,
     key: KeyForm::Text,
+    handshake: None,
     past: None,
     future: None,
     largest: MIB,
@@ -74,8 +77,17 @@ const SLACK: Preset = Preset {
     prefix: "v0=",
     signed: "v0:{timestamp}:{body}",
     timestamp: Some(("header:x-slack-request-timestamp", Form::Seconds)),
+    handshake: Some(handshake::SLACK),
     past: Some(300),
     future: Some(300),
+    ..PLAIN
+};
+
+const META: Preset = Preset {
+    name: "meta",
+    signature: "header:x-hub-signature-256",
+    prefix: "sha256=",
+    handshake: Some(handshake::META),
     ..PLAIN
 };
 
@@ -96,7 +108,7 @@ pub const ALL: &[Preset] = &[
         ..PLAIN
     },
     Preset { name: "chatwoot_identity", signature: "json:/identifier_hash", signed: "{json:/identifier}", ..PLAIN },
-    Preset { name: "dropbox", signature: "header:x-dropbox-signature", ..PLAIN },
+    Preset { name: "dropbox", signature: "header:x-dropbox-signature", handshake: Some(handshake::DROPBOX), ..PLAIN },
     Preset { name: "github", signature: "header:x-hub-signature-256", prefix: "sha256=", largest: 25 * MIB, ..PLAIN },
     Preset {
         name: "github_sha1",
@@ -143,7 +155,7 @@ pub const ALL: &[Preset] = &[
         largest: 25 * MIB,
         ..PLAIN
     },
-    Preset { name: "meta", signature: "header:x-hub-signature-256", prefix: "sha256=", ..PLAIN },
+    META,
     Preset {
         name: "paddle",
         signature: "header:paddle-signature",
@@ -192,7 +204,7 @@ pub const ALL: &[Preset] = &[
         signed: "{url}{form}",
         ..PLAIN
     },
-    Preset { name: "whatsapp", signature: "header:x-hub-signature-256", prefix: "sha256=", ..PLAIN },
+    Preset { name: "whatsapp", ..META },
     Preset {
         name: "zendesk",
         signature: "header:x-zendesk-webhook-signature",
@@ -207,6 +219,7 @@ pub const ALL: &[Preset] = &[
         name: "zoom",
         signature: "header:x-zm-signature",
         timestamp: Some(("header:x-zm-request-timestamp", Form::Seconds)),
+        handshake: Some(handshake::ZOOM),
         ..SLACK
     },
 ];
@@ -255,6 +268,7 @@ mod tests {
     fn every_preset_is_a_valid_scheme_and_stands_in_its_place() {
         for preset in ALL {
             preset.scheme().unwrap_or_else(|error| panic!("{}: {error}", preset.name));
+            assert!(preset.handshake.is_none_or(|handshake| handshake.read().is_ok()), "{}", preset.name);
         }
         assert!(ALL.is_sorted_by_key(|preset| preset.name));
     }

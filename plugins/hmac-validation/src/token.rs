@@ -50,7 +50,7 @@ pub fn decide(
         }
     }
     match matched {
-        Some(key) => Ok(Verified { key, timestamp: None, id: None, mac: None, time: None }),
+        Some(key) => Ok(Verified { key, timestamp: None, id: None, mac: None, time: None, short: None }),
         None if tenant == Some(None) => Err(TENANT_UNKNOWN),
         None if any => Err(AUTH_INVALID_TOKEN),
         None => Err(NO_KEY),

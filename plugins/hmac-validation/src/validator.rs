@@ -39,6 +39,8 @@ pub struct Validator {
     keys: Vec<Vec<Key>>,
     /// By index of the policy, then of its secret: how often it verified.
     used: Vec<Vec<CounterId>>,
+    /// By index of the policy: the digest of the token that its handshakes bring.
+    tokens: Vec<Option<Vec<u8>>>,
     most_held: usize,
     /// Bytes that this VM has the proxy hold.
     held: usize,
@@ -79,10 +81,12 @@ impl Validator {
     /// The first thing wrong in the configuration, or in a secret.
     pub fn configure<H: StatefulHost + Secrets>(host: &mut H, bytes: &[u8]) -> Result<Self, ConfigError> {
         let (filter, settings): (Filter<HmacValidation>, Settings) = Filter::configure_with(host, bytes)?;
-        let (mut all, mut used, mut lines) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut all, mut tokens, mut used, mut lines) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for named in filter.policies() {
             let read = keys::read(host, &named.policy);
-            let (keys, missing) = read.map_err(|error| error.under(&named.name).under("policies"))?;
+            let (keys, mut missing) = read.map_err(|error| error.under(&named.name).under("policies"))?;
+            let token = keys::verify_token(host, &named.policy, &mut missing);
+            tokens.push(token.map_err(|error| error.under(&named.name).under("policies"))?);
             let line = |env| {
                 format!(
                     "policies.{}: the environment variable {env} isn't there; list it under vm_config.environment_variables",
@@ -113,7 +117,17 @@ impl Validator {
         host.set_tick_period(TICK);
         let most_held = settings.max_held_bytes_per_worker as usize;
         let heartbeat = Heartbeat::new(HmacValidation::FILTER);
-        Ok(Self { filter, keys: all, used, most_held, held: 0, memory, heartbeat, log_budget: LogBudget::default() })
+        Ok(Self {
+            filter,
+            keys: all,
+            tokens,
+            used,
+            most_held,
+            held: 0,
+            memory,
+            heartbeat,
+            log_budget: LogBudget::default(),
+        })
     }
 
     /// The request's head is there; `None` where it can't be read. With `ends` no body follows.
@@ -136,6 +150,12 @@ impl Validator {
         };
         let now = millis(host);
         let keys = self.keys.get(named.index).map(Vec::as_slice).unwrap_or_default();
+        if let Some(answer) = named.policy.handshake.as_ref().zip(head).and_then(|(handshake, head)| {
+            let token = self.tokens.get(named.index).and_then(Option::as_deref);
+            handshake.in_head(head, token)
+        }) {
+            return self.shake(host, stream, &named, &head.map(asks).unwrap_or_default(), answer);
+        }
         let begun = decide::begin(&named.policy, keys, head, now);
         let asks = head.map(asks).unwrap_or_default();
         let pending = match begun {
@@ -288,6 +308,34 @@ impl Validator {
         if waiting.holds { verdict } else { Verdict::Pass }
     }
 
+    /// The answer to a delivery that is a handshake.
+    fn challenge(&self, named: &Named<HmacValidation>, verified: &Verified) -> Option<Result<Reply, Reason>> {
+        let (handshake, body) = named.policy.handshake.as_ref().zip(verified.short.as_deref())?;
+        let key = self.keys.get(named.index)?.iter().find(|key| key.index == verified.key)?;
+        handshake.in_body(body, key)
+    }
+
+    fn shake<'a, H: StatefulHost>(
+        &mut self,
+        host: &mut H,
+        stream: &'a mut Stream,
+        named: &Named<HmacValidation>,
+        asks: &RequestHead,
+        answer: Result<Reply, Reason>,
+    ) -> Verdict<'a> {
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(reason) => return self.settle(host, stream, named, asks, Err(reason)),
+        };
+        match self.filter.settle(host, named, decide::HANDSHAKE_ANSWERED, Verdict::Reply(reply)) {
+            Verdict::Reply(reply) => {
+                stream.refused = true;
+                Verdict::Reply(reply)
+            }
+            _ => stream.pass(),
+        }
+    }
+
     /// Counts and records what was decided, and makes a verdict of it.
     fn settle<'a, H: StatefulHost>(
         &mut self,
@@ -297,6 +345,9 @@ impl Validator {
         asks: &RequestHead,
         result: Result<Verified, Reason>,
     ) -> Verdict<'a> {
+        if let Some(answer) = result.as_ref().ok().and_then(|verified| self.challenge(named, verified)) {
+            return self.shake(host, stream, named, asks, answer);
+        }
         let enforces = named.policy.mode == Mode::Enforce;
         // In shadow nobody is remembered, since nobody would be kept out.
         let result = match result {
