@@ -130,7 +130,7 @@ fn wrong(
         let policy = &answer.policy;
         let what = format!("{name}: `{policy}` is in force on {shown} in the place of what is named ({code}) {told}");
         Some(finding(&finding::ROUTE_FALLS_BACK, what, "name a policy that there is"))
-    } else if asked.filter.is_some() && ["", "no_policy"].contains(&answer.reason.as_str()) {
+    } else if asked.filter.is_some() && answer.reason == "no_policy" {
         let what = format!("{name}: no policy is in force on {shown}");
         let remedy = "name one in the route's metadata, or set default_policy";
         Some(finding(&finding::ROUTE_UNPROTECTED, what, remedy))
