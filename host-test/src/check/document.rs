@@ -175,13 +175,6 @@ impl Node {
             _ => {}
         }
     }
-
-    /// How many values there are, this one with them.
-    pub fn size(&self) -> usize {
-        let mut size = 0;
-        self.walk(&mut |_| size += 1);
-        size
-    }
 }
 
 /// Whether a key is a field's name, in snake case or in the camel case of protobuf's JSON.

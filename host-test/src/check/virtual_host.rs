@@ -123,13 +123,20 @@ impl<'a> VirtualHost<'a> {
         self
     }
 
-    /// An authority that is of this host.
-    pub fn authority(&self) -> String {
-        let plain = self.domains.iter().find(|domain| !domain.contains('*')).map(|domain| (*domain).to_owned());
-        plain.unwrap_or_else(|| match self.domains.first() {
-            None | Some(&"*") => "edge.example".to_owned(),
-            Some(domain) => domain.replace('*', "edge"),
-        })
+    /// An authority that is of this host, and of no other among them where there is one.
+    pub fn authority(&self, hosts: &[VirtualHost<'_>]) -> String {
+        if let Some(plain) = self.domains.iter().find(|domain| !domain.contains('*')) {
+            return (*plain).to_owned();
+        }
+        let domain = match self.domains.first() {
+            None | Some(&"*") => "*.example",
+            Some(domain) => domain,
+        };
+        let names = ["edge", "any", "some", "a-host"].map(|name| domain.replace('*', name));
+        let free = names
+            .iter()
+            .find(|name| matching::host(hosts, name).is_none_or(|taken| std::ptr::eq(taken.node, self.node)));
+        free.or(names.first()).cloned().unwrap_or_default()
     }
 
     /// What is said of a filter here, on the host or on one of its routes.
