@@ -9,7 +9,7 @@ use super::{
     ask::{Answer, Asked},
     document::Node,
     finding::{self, Finding},
-    looked::{Looked, LookedFilter},
+    looked::{Looked, LookedFilter, Role},
     questions::{Asking, Kind, Question, Work},
     virtual_host::{Route, VirtualHost},
 };
@@ -100,6 +100,18 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
             }
         }
     }
+    // Signatures are for webhooks alone, and a page beside them has none; but somewhere there should be one.
+    for (place, filter) in wasm.iter().enumerate().filter(|(_, filter)| filter.role == Some(Role::HmacValidation)) {
+        let mut answers = rows.iter().filter_map(|row: &Row<'_>| row.answers.get(place)?.as_ref()).peekable();
+        let is_ours = matches!(&filter.asked, Some(Ok(asked)) if asked.filter.is_some());
+        if is_ours && answers.peek().is_some() && answers.all(Answer::is_bare) {
+            let what =
+                format!("{}: no policy is in force on any route, so no signature is verified", filter.filter.shown());
+            let remedy = "name one in the metadata of the routes that webhooks come to";
+            let (rule, file) = (&finding::ROUTE_UNPROTECTED, looked.edge.file);
+            findings.push(Finding::new(rule, file, filter.filter.node, what, remedy));
+        }
+    }
     if let Some(last) = wasm.iter().rev().find(|filter| matches!(&filter.asked, Some(Ok(asked)) if asked.is_spent())) {
         let what = "the modules take so much time and memory that not all routes could be asked about";
         let remedy = "check a part of the routes, or of the filters, alone";
@@ -144,7 +156,7 @@ fn wrong(
         let policy = &answer.policy;
         let what = format!("{name}: `{policy}` is in force on {shown} in the place of what is named ({code}) {told}");
         Some(finding(&finding::ROUTE_FALLS_BACK, what, "name a policy that there is"))
-    } else if asked.filter.is_some() && ["", "no_policy"].contains(&answer.reason.as_str()) {
+    } else if asked.filter.is_some() && filter.role != Some(Role::HmacValidation) && answer.is_bare() {
         let what = format!("{name}: no policy is in force on {shown}");
         let remedy = "name one in the route's metadata, or set default_policy";
         Some(finding(&finding::ROUTE_UNPROTECTED, what, remedy))
@@ -173,6 +185,11 @@ impl Told {
 }
 
 impl Answer {
+    /// Whether no policy is in force.
+    fn is_bare(&self) -> bool {
+        !self.off && self.trap.is_none() && ["", "no_policy"].contains(&self.reason.as_str())
+    }
+
     /// Whether the filter does the same, as far as a table shows it.
     fn is_like(&self, other: &Self) -> bool {
         let shown = |answer: &Self| (answer.shown(), answer.reason.clone(), answer.notes.clone());
