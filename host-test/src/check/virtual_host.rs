@@ -143,12 +143,20 @@ impl<'a> VirtualHost<'a> {
     pub fn of_filter(&self, filter: &str) -> Vec<&'a Node> {
         let routes = self.routes.iter().flat_map(|route| [route.of_cluster, route.node.get(PER_FILTER)]);
         let all = routes.flatten().chain(self.per_filter.iter().copied());
-        all.filter_map(|filters| filters.fields().iter().find(|(key, _)| key == filter).map(|(_, node)| node)).collect()
+        all.filter_map(|filters| filters.fields().iter().find(|(key, _)| key == filter))
+            .map(|(_, node)| unwrapped(node))
+            .collect()
     }
 
     pub fn speaks_of(&self, filter: &str) -> bool {
         !self.of_filter(filter).is_empty()
     }
+}
+
+/// What a `FilterConfig` holds, which only says more of it.
+fn unwrapped(node: &Node) -> &Node {
+    let is_wrapped = node.is_a("FilterConfig");
+    node.get("config").filter(|config| is_wrapped && config.get("@type").is_some()).unwrap_or(node)
 }
 
 /// The routes of a virtual host, those in its tree of matchers with them.
@@ -173,6 +181,13 @@ fn shown_in_tree(route: &Node) -> String {
 }
 
 impl VirtualHost<'_> {
+    /// What the closest says of a filter on a route.
+    pub fn said_of<'b>(&'b self, route: &'b Route<'_>, filter: &str) -> Option<&'b Node> {
+        let of_route = [route.of_cluster, route.node.get(PER_FILTER)].into_iter().flatten();
+        let mut closest = of_route.chain(self.per_filter.iter().copied()).flat_map(Node::fields);
+        closest.find(|(key, _)| key == filter).map(|(_, node)| unwrapped(node))
+    }
+
     /// Whether a filter is switched off on a route: `disabled` of the closest that speaks.
     pub fn has_off(&self, route: &Route<'_>, filter: &Node) -> bool {
         let name = filter.text_of("name");
