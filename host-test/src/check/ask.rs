@@ -29,7 +29,7 @@ pub struct Asked {
     module: Module,
     scenario: Scenario,
     /// Answers the next question, unless an answer has changed it.
-    session: RefCell<Option<(Session, Room)>>,
+    session: RefCell<Kept>,
     burden: Burden,
     traps: Cell<u32>,
     /// The filter's name in its counters; `None` for a module of somebody else.
@@ -41,6 +41,9 @@ pub struct Asked {
     /// What it says itself that it keeps at most.
     pub store_bound: Option<u64>,
 }
+
+/// A VM for the next question, and its place among all that are kept.
+type Kept = Option<(Session, Room)>;
 
 /// A module that can't be asked.
 pub struct Silent {
@@ -180,7 +183,7 @@ impl Asked {
         host: &VirtualHost<'_>,
         route: &Route<'_>,
         step: &Step,
-    ) -> Option<(Answer, Option<(Session, Room)>, bool)> {
+    ) -> Option<(Answer, Kept, bool)> {
         let new = || {
             let session = Session::start(&self.module.bytes, &self.scenario, Limits::default()).ok()?;
             self.burden.of(session.startup_counts(), true);
