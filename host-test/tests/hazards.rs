@@ -154,3 +154,85 @@ fn a_callout_at_whose_answer_nobody_looks() {
         "given: {clusters: {svc: [{status: 503}]}}\nsteps: [{}]",
     );
 }
+
+#[test]
+fn what_is_answered_or_closed_from_elsewhere_is_held_no_more() {
+    for script in [
+        format!("request_headers: {CALLOUT}; return 1\nhttp_call_response: effective_context stream; reply 403 denied"),
+        format!(
+            "request_headers: {CALLOUT}; return 1\nhttp_call_response: get_value 6 :status; effective_context stream; close 0"
+        ),
+    ] {
+        let found = hazards(&script, "given: {clusters: {svc: [{status: 503}]}}\nsteps: [{}]");
+        assert_eq!(found, Vec::<String>::new(), "{script}");
+    }
+    let ticked =
+        "configure: set_tick_period 50\nrequest_headers[#2]: return 1\ntick: effective_context 2; reply 403 denied";
+    let steps = "steps: [{stream: one, request: {}}, {stream: two, pass: 100ms, request: {}}]";
+    assert_eq!(hazards(ticked, steps), Vec::<String>::new());
+}
+
+#[test]
+fn one_stream_that_is_let_on_hides_no_other_that_is_held() {
+    let two =
+        "{stream: one, request: {method: POST, body: [abc]}}, {stream: two, request: {method: POST, body: [abc]}}";
+    told(
+        "the request was held and nothing let it on",
+        "request_headers[#2]: return 1\nrequest_body[#2]: return 1\nrequest_body[#3]: continue 0",
+        "request_headers: return 0",
+        &format!("steps: [{two}, {{stream: one, reset: client}}]"),
+    );
+}
+
+#[test]
+fn a_whole_message_that_is_still_held_at_the_end() {
+    told(
+        "the request was held and nothing let it on",
+        "request_headers[#2]: return 1\nrequest_body[#2]: return 1",
+        "request_headers[#2]: return 1",
+        "steps: [{stream: one, request: {method: POST, body: [abc]}}]",
+    );
+}
+
+#[test]
+fn a_refusal_over_grpc_at_which_nobody_looks() {
+    let ask = "request_headers: grpc_call svc pkg.Service Method hello 1000; return 1\n";
+    told(
+        "the request goes on, and nobody looked at how the callout went",
+        &format!("{ask}grpc_close: effective_context stream; continue 0"),
+        &format!("{ask}grpc_close: effective_context stream; reply 403 denied"),
+        "given: {clusters: {svc: [{grpc: [half_closed, {trailers: {grpc-status: 7, grpc-message: 'no'}}]}]}}\nsteps: [{}]",
+    );
+}
+
+#[test]
+fn a_reply_from_a_callout_or_from_the_request_once_the_response_has_begun() {
+    let ask = format!("response_headers: {CALLOUT}");
+    told(
+        "a reply after the response has begun",
+        &format!("{ask}\nhttp_call_response: get_value 6 :status; effective_context stream; reply 500 late"),
+        &format!(
+            "{ask}; return 1\nresponse_body: return 1\nhttp_call_response: get_value 6 :status; effective_context stream; reply 500 early"
+        ),
+        "given: {clusters: {svc: [{status: 200, after: 100ms}]}}\nsteps: [{stream: one, request: {more: true}}, {stream: \
+         one, response: {body: [one], more: true}}, {stream: one, pass: 300ms, response: {body: [two]}}]",
+    );
+    told(
+        "a reply after the response has begun",
+        "request_body[2]: reply 403 denied",
+        "request_body[1]: reply 403 denied",
+        "steps: [{stream: one, request: {method: POST, body: [abc], more: true}}, {stream: one, response: {body: [early], \
+         more: true}}, {stream: one, send: {body: [x], more: true}}]",
+    );
+}
+
+#[test]
+fn a_response_that_goes_on_after_a_callout_at_whose_answer_nobody_looked() {
+    let ask = format!("response_headers: {CALLOUT}; return 1\n");
+    told(
+        "the response goes on, and nobody looked at how the callout went",
+        &format!("{ask}http_call_response: effective_context stream; continue 1"),
+        &format!("{ask}http_call_response: get_value 6 :status; effective_context stream; continue 1"),
+        "given: {clusters: {svc: [{status: 503}]}}\nsteps: [{}]",
+    );
+}

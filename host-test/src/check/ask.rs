@@ -10,6 +10,7 @@
 use std::cell::{Cell, RefCell};
 
 use super::{
+    burden::{Burden, Room},
     document::{Node, Value},
     modules::Module,
     questions::Question,
@@ -28,7 +29,8 @@ pub struct Asked {
     module: Module,
     scenario: Scenario,
     /// Answers the next question, unless an answer has changed it.
-    session: RefCell<Option<Session>>,
+    session: RefCell<Kept>,
+    burden: Burden,
     traps: Cell<u32>,
     /// The filter's name in its counters; `None` for a module of somebody else.
     pub filter: Option<String>,
@@ -39,6 +41,9 @@ pub struct Asked {
     /// What it says itself that it keeps at most.
     pub store_bound: Option<u64>,
 }
+
+/// A VM for the next question, and its place among all that are kept.
+type Kept = Option<(Session, Room)>;
 
 /// A module that can't be asked.
 pub struct Silent {
@@ -103,11 +108,17 @@ impl Asked {
     ///
     /// # Errors
     /// Why it can't be asked.
-    pub fn new(module: Module, wasm: &Wasm<'_>) -> Result<Self, Why> {
+    pub fn new(module: Module, wasm: &Wasm<'_>, burden: &Burden) -> Result<Self, Why> {
+        if burden.is_spent() {
+            return Err(Why::Untried("the modules before it have used up what all may use together".into()));
+        }
         let (scenario, stood_in) = scenario(wasm)?;
         let session =
             Session::start(&module.bytes, &scenario, Limits::default()).map_err(|refusal| match stood_in {
-                _ if refusal.reason.contains(BEYOND) => Why::Untried(refusal.reason),
+                _ if refusal.reason.contains(BEYOND) => {
+                    burden.work(Limits::default().fuel);
+                    Why::Untried(refusal.reason)
+                }
                 stood_in if stood_in.is_empty() => Why::Unconfigured(refusal.reason),
                 stood_in => Why::Unequipped(refusal.reason, stood_in),
             })?;
@@ -116,8 +127,16 @@ impl Asked {
         let (series, store_bytes) = (world.metrics.len(), Cell::new(world.store.bytes()));
         drop(world);
         let store_bound = session.startup_log().iter().find_map(|line| store_bound(line));
-        let (session, traps) = (RefCell::new(Some(session)), Cell::new(0));
-        Ok(Self { module, scenario, session, traps, filter, series, store_bytes, store_bound })
+        let counts = session.startup_counts();
+        burden.of(counts, true);
+        let room = burden.room(counts.memory_bytes);
+        let (session, traps) = (RefCell::new(room.map(|room| (session, room))), Cell::new(0));
+        Ok(Self { module, scenario, session, burden: burden.clone(), traps, filter, series, store_bytes, store_bound })
+    }
+
+    /// Whether it isn't asked any more, as all modules together have used up what they may.
+    pub fn is_spent(&self) -> bool {
+        self.burden.is_spent()
     }
 
     pub fn inspection(&self) -> &Inspection {
@@ -128,38 +147,48 @@ impl Asked {
         &self.module.sha256
     }
 
-    /// Which policy is in force for a request to a route; `None` of a module that has trapped too often.
+    /// Which policy is in force for a request to a route; `None` of a module that has trapped too often, and once
+    /// all of them have used up what they may.
     pub fn route(&self, host: &VirtualHost<'_>, route: &Route<'_>, question: &Question) -> Option<Answer> {
-        if self.traps.get() >= TRAPS {
+        if self.traps.get() >= TRAPS || self.burden.is_spent() {
             return None;
         }
         let Question { method, authority, path } = question.clone();
         let request = Request { method, authority, path, headers: HeaderLines::default(), ..Request::default() };
         let step = Step { request: Some(request), ..Step::default() };
-        let kept = self.session.borrow_mut().take();
+        let kept = self.session.borrow_mut().take().map(|(session, _)| session);
         let is_fresh = kept.is_none();
         let mut answered = self.put(kept, host, route, &step)?;
         // What it had answered before may be why.
-        if !is_fresh && answered.1.is_none() {
+        let is_endless = |answer: &Answer| answer.trap.as_ref().is_some_and(|trap| trap.contains(BEYOND));
+        if !is_fresh && !answered.2 && !is_endless(&answered.0) {
             answered = self.put(None, host, route, &step)?;
         }
-        let (answer, session) = answered;
+        let (answer, session, _) = answered;
         *self.session.borrow_mut() = session;
         if answer.trap.is_some() {
             self.traps.set(self.traps.get() + 1);
+            if is_endless(&answer) {
+                self.burden.work(Limits::default().fuel);
+            }
         }
         Some(answer)
     }
 
-    /// Puts the question to a session, or to a new one; the session, if the next question can be put to it.
+    /// Puts the question to a session, or to a new one; the session, if the next question can be put to it and there
+    /// is room for it; and whether it could.
     fn put(
         &self,
         session: Option<Session>,
         host: &VirtualHost<'_>,
         route: &Route<'_>,
         step: &Step,
-    ) -> Option<(Answer, Option<Session>)> {
-        let new = || Session::start(&self.module.bytes, &self.scenario, Limits::default()).ok();
+    ) -> Option<(Answer, Kept, bool)> {
+        let new = || {
+            let session = Session::start(&self.module.bytes, &self.scenario, Limits::default()).ok()?;
+            self.burden.of(session.startup_counts(), true);
+            Some(session)
+        };
         let mut session = session.or_else(new)?;
         let written = {
             let mut world = session.world().borrow_mut();
@@ -167,7 +196,8 @@ impl Asked {
             world.given.virtual_host = place(host.name, host.metadata);
             world.store.written()
         };
-        let (play, _) = session.play(step, Cut::AsWritten);
+        let (play, counts) = session.play(step, Cut::AsWritten);
+        self.burden.of(&counts, false);
         let (trap, is_clean) = {
             let mut world = session.world().borrow_mut();
             self.store_bytes.set(self.store_bytes.get().max(world.store.bytes()));
@@ -175,7 +205,8 @@ impl Asked {
         };
         let answer = Answer { trap, ..Answer::of(&play) };
         let again = is_clean && answer.trap.is_none() && answer.refused_with.is_none() && play.missed.is_empty();
-        Some((answer, again.then_some(session)))
+        let room = self.burden.room(counts.memory_bytes).filter(|_| again);
+        Some((answer, room.map(|room| (session, room)), again))
     }
 }
 

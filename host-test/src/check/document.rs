@@ -134,6 +134,15 @@ impl Node {
         self.value == Value::Bool(false) || self.text() == Some("false")
     }
 
+    /// Whether it is this value of an enumeration; both spellings are protobuf's.
+    pub fn is_value(&self, name: &str, number: u32) -> bool {
+        match &self.value {
+            Value::Number(value) => *value == f64::from(number),
+            Value::Text(text) => text == name,
+            _ => false,
+        }
+    }
+
     /// Whether `@type` is a message of this name, whatever stands before it.
     pub fn is_a(&self, message: &str) -> bool {
         self.fields().iter().any(|(key, node)| {
@@ -175,29 +184,29 @@ impl Node {
             _ => {}
         }
     }
-
-    /// How many values there are, this one with them.
-    pub fn size(&self) -> usize {
-        let mut size = 0;
-        self.walk(&mut |_| size += 1);
-        size
-    }
 }
 
-/// Whether a key is a field's name, in snake case or in the camel case of protobuf's JSON.
+/// Whether a key is a field's name, in snake case or in the camel case of protobuf's JSON: `accept_http_10` is
+/// `acceptHttp10`.
 pub fn is_named(key: &str, name: &str) -> bool {
-    key == name || (key.contains(char::is_uppercase) && snake(key) == name)
+    key == name || is_camel(key, name)
 }
 
-fn snake(camel: &str) -> String {
-    let mut out = String::new();
-    for letter in camel.chars() {
-        if letter.is_ascii_uppercase() {
-            out.push('_');
+fn is_camel(key: &str, name: &str) -> bool {
+    let mut key = key.chars();
+    let mut begins = false;
+    for letter in name.chars() {
+        if letter == '_' {
+            begins = true;
+            continue;
         }
-        out.push(letter.to_ascii_lowercase());
+        let wanted = if begins { letter.to_ascii_uppercase() } else { letter };
+        begins = false;
+        if key.next() != Some(wanted) {
+            return false;
+        }
     }
-    out
+    key.next().is_none()
 }
 
 /// The place that a parser's message names; the beginning where it names none.
@@ -233,6 +242,9 @@ mod tests {
     #[test]
     fn a_field_is_found_in_snake_case_and_in_camel_case() {
         let root = one("{vmConfig: {vm_id: a}}");
+        for (key, name) in [("acceptHttp10", "accept_http_10"), ("proxy100Continue", "proxy_100_continue")] {
+            assert!(is_named(key, name) && !is_named(&format!("{key}x"), name));
+        }
         assert_eq!(root.at_path(&["vm_config", "vm_id"]).and_then(Node::text), Some("a"));
     }
 

@@ -160,6 +160,11 @@ impl<'a> Edge<'a> {
 
     /// Whether a filter is switched off and no route switches it on.
     pub fn has_off(&self, filter: &HttpFilter<'_>) -> bool {
+        let mut routes =
+            self.hosts.iter().flat_map(|host| host.routes.iter().map(move |route| (host, route))).peekable();
+        if routes.peek().is_some() && self.routes_elsewhere.is_none() {
+            return routes.all(|(host, route)| host.has_off(route, filter.node));
+        }
         filter.node.get("disabled").is_some_and(Node::is_true)
             && !self.hosts.iter().any(|host| host.speaks_of(filter.name))
     }
@@ -190,6 +195,10 @@ impl<'a> HttpFilter<'a> {
 
     fn of(node: &'a Node, any: Option<&'a Node>) -> Self {
         let name = node.text_of("name");
+        // A filter with a matcher is a filter all the same.
+        let within = any.filter(|any| search::is_message(any, "ExtensionWithMatcher"));
+        let within = within.and_then(search::settings).and_then(|it| it.at_path(&["extension_config", "typed_config"]));
+        let any = within.or(any);
         let message = any.map(search::message).filter(|message| !message.is_empty());
         let wasm = any.and_then(|any| Some(Wasm::of_envoy(search::plugin(any)?, search::message(any))));
         Self {

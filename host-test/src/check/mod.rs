@@ -11,6 +11,7 @@
 //! 5. `report` and `sarif` tell it.
 
 pub mod ask;
+mod burden;
 pub mod document;
 pub mod edge;
 mod embedded;
@@ -39,6 +40,7 @@ use std::{
 use anyhow::{Result, bail};
 
 use self::{
+    burden::Burden,
     document::Document,
     finding::{Finding, Severity},
     looked::Looked,
@@ -126,7 +128,7 @@ fn look<T>(
         return Err(error);
     }
     let edges = edge::edges(&documents);
-    let modules = Modules { folders: modules };
+    let modules = Modules { folders: modules, burden: Burden::default() };
     let looked: Vec<Looked<'_>> = edges.iter().map(|edge| Looked::at(edge, &modules)).collect();
     let mut findings = rules::findings(&documents, &looked, versions::minor(envoy));
     findings.extend(unread.map(|(file, error)| unreadable(file, &error)));

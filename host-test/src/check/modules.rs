@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::{
     ask::{Asked, Silent, Why},
+    burden::Burden,
     wasm::{Code, Kind, Wasm},
 };
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
 pub struct Modules<'a> {
     /// Tried for a file that isn't where the configuration says, by its last name.
     pub folders: &'a [PathBuf],
+    pub burden: Burden,
 }
 
 /// One that Envoy loads.
@@ -58,7 +60,7 @@ impl Modules<'_> {
         let sha256 = build::sha256(&bytes);
         let kept = inspection.clone();
         let module = Module { bytes, inspection: inspection.unwrap_or_default(), sha256 };
-        Asked::new(module, wasm).map_err(|why| silent(why, kept))
+        Asked::new(module, wasm, &self.burden).map_err(|why| silent(why, kept))
     }
 
     fn bytes(&self, wasm: &Wasm<'_>, file: &Path) -> Result<Vec<u8>, Why> {

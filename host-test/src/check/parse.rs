@@ -6,7 +6,7 @@
 //! 3. What stands under a key tagged `!ignore` is left out, but for its anchors.
 //! 4. The lines of a quoted text may begin anywhere.
 //! 5. Several documents may stand in one file. Aliases are followed; a file that unfolds to more than
-//!    four million values is refused.
+//!    four million values is refused. What an anchor keeps counts too, and so does long text.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -89,7 +89,7 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
         let (value, anchor) = match event {
             Event::Alias(anchor) => {
                 let target = self.anchors.get(&anchor).cloned().context("an alias without its anchor")?;
-                self.take(target.size())?;
+                self.take(weight(&target))?;
                 return Ok(Node { at, ..target });
             }
             Event::Scalar(text, style, anchor, tag) => {
@@ -102,6 +102,7 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
         };
         let node = Node { value, at };
         if anchor != 0 {
+            self.take(weight(&node))?;
             self.anchors.insert(anchor, node.clone());
         }
         Ok(node)
@@ -167,6 +168,16 @@ impl<'a, I: Iterator<Item = Result<(Event<'a>, Span), ScanError>>> Reader<I> {
             },
         }
     }
+}
+
+/// What a copy costs: its values, and its text by the size of one.
+fn weight(node: &Node) -> usize {
+    let mut weight = 0;
+    node.walk(&mut |node| {
+        let keys: usize = node.fields().iter().map(|(key, _)| key.len()).sum();
+        weight += 1 + (keys + node.text().map_or(0, str::len)) / size_of::<Node>();
+    });
+    weight
 }
 
 /// A number of 32 bits, as C reads it.
@@ -246,6 +257,16 @@ mod tests {
         }
         assert!(parse(&bomb).unwrap_err().to_string().contains("unfolds"));
         assert!(parse(&"[".repeat(100_000)).is_err());
+    }
+
+    #[test]
+    fn what_anchors_keep_is_bounded_even_where_no_alias_follows() {
+        let mut nested = "a: ".to_owned();
+        (0..200).for_each(|level| nested += &format!("&a{level} ["));
+        nested += &format!("{}x{}", "x,".repeat(100_000), "]".repeat(200));
+        assert!(parse(&nested).unwrap_err().to_string().contains("unfolds"));
+        let long = format!("a: &a {}\nb: [{}*a]\n", "x".repeat(1 << 20), "*a,".repeat(1000));
+        assert!(parse(&long).unwrap_err().to_string().contains("unfolds"));
     }
 
     #[test]

@@ -9,8 +9,8 @@ use super::{
     ask::{Answer, Asked},
     document::Node,
     finding::{self, Finding},
-    looked::{Looked, LookedFilter},
-    questions::{self, Question},
+    looked::{Looked, LookedFilter, Role},
+    questions::{Asking, Kind, Question, Work},
     virtual_host::{Route, VirtualHost},
 };
 
@@ -26,7 +26,7 @@ pub struct Row<'a> {
 const CONFIGURED_WRONG: [&str; 3] = ["policy_unknown", "override_invalid", "policy_required"];
 
 /// Questions of an edge besides the plain ones.
-const MOST: usize = 2000;
+const MOST: usize = 5000;
 
 /// Every route of an edge. What is wrong with one is added to the findings.
 pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>> {
@@ -35,33 +35,32 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
         return Vec::new();
     }
     let configurations: Vec<_> = wasm.iter().map(|filter| filter.filter.wasm.as_ref()?.fields()).collect();
-    let (mut rows, mut left) = (Vec::new(), MOST);
-    for host in &looked.edge.hosts {
-        for route in &host.routes {
-            let plain = Question::plain(host, route);
+    let (mut rows, mut left, mut work) = (Vec::new(), MOST, Work::default());
+    let hosts = &looked.edge.hosts;
+    for host in hosts {
+        let authority = host.authority(hosts);
+        for (number, route) in host.routes.iter().enumerate() {
+            let asking = Asking { hosts, host, place: number, route };
+            let plain = Question::plain(&authority, route);
             let mut all: Vec<(Question, Vec<Option<Answer>>)> = Vec::new();
             let answers: Vec<_> = wasm.iter().map(|filter| answer(filter, host, route, &plain)).collect();
             for (place, filter) in wasm.iter().enumerate() {
                 let configuration = configurations.get(place).and_then(Option::as_deref);
                 let Some(configuration) = configuration.filter(|_| left > 0) else { continue };
-                for question in questions::of_rules(configuration, &looked.edge.hosts, host, route) {
+                let Some(as_plain) = answers.get(place).and_then(Option::as_ref).filter(|plain| !plain.off) else {
+                    continue;
+                };
+                let mut told = Told::default();
+                let questions = asking.of_rules(configuration, &plain, &mut work);
+                let mut is_more = work.is_spent();
+                for (kind, question) in questions {
                     left = left.saturating_sub(1);
                     if left == 0 {
-                        let what = format!(
-                            "{}: from here on only a plain request to each route is asked about, and none for each entry \
-                             of `routes`; there are more than {MOST}",
-                            filter.filter.shown()
-                        );
-                        let remedy = "check a part of the routes alone to see theirs";
-                        findings.push(Finding::new(&finding::ROUTES_MANY, host.file, route.node, what, remedy));
+                        is_more = true;
                         break;
                     }
-                    let answered = answer(filter, host, route, &question);
-                    let differs = match (&answered, answers.get(place).and_then(Option::as_ref)) {
-                        (Some(answered), Some(plain)) => !answered.is_like(plain),
-                        _ => false,
-                    };
-                    if !differs {
+                    let Some(answered) = answer(filter, host, route, &question) else { break };
+                    if !told.is_new(kind, &answered) || answered.is_like(as_plain) {
                         continue;
                     }
                     let at = all.iter().position(|(known, _)| *known == question).unwrap_or_else(|| {
@@ -70,8 +69,18 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
                         all.len() - 1
                     });
                     if let Some(cell) = all.get_mut(at).and_then(|(_, answers)| answers.get_mut(place)) {
-                        *cell = answered;
+                        *cell = Some(answered);
                     }
+                }
+                if is_more {
+                    left = 0;
+                    let what = format!(
+                        "{}: from here on only a plain request to each route is asked about, and none for each entry \
+                         of `routes`; there are more than {MOST}, or more routes than can be compared with them",
+                        filter.filter.shown()
+                    );
+                    let remedy = "check a part of the routes alone to see theirs";
+                    findings.push(Finding::new(&finding::ROUTES_MANY, host.file, route.node, what, remedy));
                 }
             }
             all.insert(0, (plain, answers));
@@ -90,6 +99,11 @@ pub fn ask<'a>(looked: &Looked<'a>, findings: &mut Vec<Finding>) -> Vec<Row<'a>>
                 rows.push(Row { host: host.name, route: shown, question, answers });
             }
         }
+    }
+    if let Some(last) = wasm.iter().rev().find(|filter| matches!(&filter.asked, Some(Ok(asked)) if asked.is_spent())) {
+        let what = "the modules take so much time and memory that not all routes could be asked about";
+        let remedy = "check a part of the routes, or of the filters, alone";
+        findings.push(Finding::new(&finding::ROUTES_MANY, looked.edge.file, last.filter.node, what, remedy));
     }
     rows
 }
@@ -137,6 +151,25 @@ fn wrong(
     } else {
         None
     });
+}
+
+/// What is told beside an answer: that of the stranger, and that of the entry which it is near to.
+#[derive(Default)]
+struct Told {
+    stranger: Option<Answer>,
+    entry: Option<Answer>,
+}
+
+impl Told {
+    /// Whether an answer says more than those.
+    fn is_new(&mut self, kind: Kind, answer: &Answer) -> bool {
+        match kind {
+            Kind::Stranger => self.stranger = Some(answer.clone()),
+            Kind::Entry => self.entry = Some(answer.clone()),
+            Kind::Near => return ![&self.stranger, &self.entry].into_iter().flatten().any(|told| answer.is_like(told)),
+        }
+        true
+    }
 }
 
 impl Answer {

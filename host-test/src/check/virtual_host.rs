@@ -123,25 +123,40 @@ impl<'a> VirtualHost<'a> {
         self
     }
 
-    /// An authority that is of this host.
-    pub fn authority(&self) -> String {
-        let plain = self.domains.iter().find(|domain| !domain.contains('*')).map(|domain| (*domain).to_owned());
-        plain.unwrap_or_else(|| match self.domains.first() {
-            None | Some(&"*") => "edge.example".to_owned(),
-            Some(domain) => domain.replace('*', "edge"),
-        })
+    /// An authority that is of this host, and of no other among them where there is one.
+    pub fn authority(&self, hosts: &[VirtualHost<'_>]) -> String {
+        if let Some(plain) = self.domains.iter().find(|domain| !domain.contains('*')) {
+            return (*plain).to_owned();
+        }
+        let domain = match self.domains.first() {
+            None | Some(&"*") => "*.example",
+            Some(domain) => domain,
+        };
+        let names = ["edge", "any", "some", "a-host"].map(|name| domain.replace('*', name));
+        let free = names
+            .iter()
+            .find(|name| matching::host(hosts, name).is_none_or(|taken| std::ptr::eq(taken.node, self.node)));
+        free.or(names.first()).cloned().unwrap_or_default()
     }
 
     /// What is said of a filter here, on the host or on one of its routes.
     pub fn of_filter(&self, filter: &str) -> Vec<&'a Node> {
         let routes = self.routes.iter().flat_map(|route| [route.of_cluster, route.node.get(PER_FILTER)]);
         let all = routes.flatten().chain(self.per_filter.iter().copied());
-        all.filter_map(|filters| filters.fields().iter().find(|(key, _)| key == filter).map(|(_, node)| node)).collect()
+        all.filter_map(|filters| filters.fields().iter().find(|(key, _)| key == filter))
+            .map(|(_, node)| unwrapped(node))
+            .collect()
     }
 
     pub fn speaks_of(&self, filter: &str) -> bool {
         !self.of_filter(filter).is_empty()
     }
+}
+
+/// What a `FilterConfig` holds, which only says more of it.
+fn unwrapped(node: &Node) -> &Node {
+    let is_wrapped = node.is_a("FilterConfig");
+    node.get("config").filter(|config| is_wrapped && config.get("@type").is_some()).unwrap_or(node)
 }
 
 /// The routes of a virtual host, those in its tree of matchers with them.
@@ -166,6 +181,13 @@ fn shown_in_tree(route: &Node) -> String {
 }
 
 impl VirtualHost<'_> {
+    /// What the closest says of a filter on a route.
+    pub fn said_of<'b>(&'b self, route: &'b Route<'_>, filter: &str) -> Option<&'b Node> {
+        let of_route = [route.of_cluster, route.node.get(PER_FILTER)].into_iter().flatten();
+        let mut closest = of_route.chain(self.per_filter.iter().copied()).flat_map(Node::fields);
+        closest.find(|(key, _)| key == filter).map(|(_, node)| unwrapped(node))
+    }
+
     /// Whether a filter is switched off on a route: `disabled` of the closest that speaks.
     pub fn has_off(&self, route: &Route<'_>, filter: &Node) -> bool {
         let name = filter.text_of("name");

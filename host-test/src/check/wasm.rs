@@ -96,9 +96,10 @@ impl<'a> Wasm<'a> {
             _ => Kind::Service,
         };
         let code = node.at_path(&["vm_config", "code"]);
-        let failure = match node.text_of("failure_policy") {
-            "FAIL_OPEN" => Failure::Open,
-            "FAIL_RELOAD" => Failure::Reload,
+        let policy = node.get("failure_policy");
+        let failure = match policy {
+            Some(policy) if policy.is_value("FAIL_OPEN", 3) => Failure::Open,
+            Some(policy) if policy.is_value("FAIL_RELOAD", 1) => Failure::Reload,
             _ if node.get("fail_open").is_some_and(Node::is_true) => Failure::Open,
             _ => Failure::Closed,
         };

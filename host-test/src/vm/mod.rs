@@ -101,6 +101,11 @@ fn played(session: Result<Session, Refusal>, scenario: &Scenario, limits: Limits
             outcome.traps.extend(session.world().borrow_mut().trace.take_traps());
         }
     }
+    if limits.watch
+        && let Some(hazard) = watch.end().filter(|hazard| !outcome.hazards.contains(hazard))
+    {
+        outcome.hazards.push(hazard);
+    }
     outcome.missed = session.world().borrow().faults.unmet();
     outcome
 }

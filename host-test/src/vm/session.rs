@@ -24,6 +24,7 @@ pub struct Refusal {
 pub struct Session {
     proxy: Proxy,
     startup_log: Vec<String>,
+    startup: Counts,
 }
 
 impl Session {
@@ -55,8 +56,8 @@ impl Session {
         let startup_log = world.borrow_mut().logs.take();
         match started {
             Ok(mut proxy) => {
-                proxy.take_counts();
-                Ok(Self { proxy, startup_log })
+                let startup = proxy.take_counts();
+                Ok(Self { proxy, startup_log, startup })
             }
             Err(message) => {
                 let reason = startup_log.iter().map(String::as_str).chain([message.as_str()]).collect::<Vec<_>>();
@@ -68,6 +69,11 @@ impl Session {
     /// What was logged until the worker was ready.
     pub fn startup_log(&self) -> &[String] {
         &self.startup_log
+    }
+
+    /// What the start cost.
+    pub fn startup_counts(&self) -> &Counts {
+        &self.startup
     }
 
     /// The world, to move its clock or to read its store.

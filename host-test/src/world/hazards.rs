@@ -2,7 +2,7 @@
 //! scenario expects. What only the messages show, a length that isn't the body's, is noticed where they go on
 //! (`stream/ends.rs`).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::trace::{Entry, Way};
 
@@ -22,6 +22,10 @@ const OLD_PROPERTIES: [&str; 8] = [
 const LASTING: [&str; 5] =
     ["proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream", "proxy_set_shared_data", "proxy_enqueue_shared_queue"];
 
+/// Calls after which something comes that may let a message on.
+const AWAITED: [&str; 4] =
+    ["proxy_http_call", "proxy_grpc_call", "proxy_grpc_stream", "proxy_set_tick_period_milliseconds"];
+
 const BAD_ARGUMENT: i64 = 2;
 const NOT_FOUND: i64 = 1;
 const ANSWER_HEADERS: i64 = 6;
@@ -32,6 +36,8 @@ struct Frame {
     values: Vec<i64>,
     /// Whether it looked at how a callout went.
     looked: bool,
+    /// The stream that calls are for, where the guest has chosen another than the callback's own.
+    effective: Option<i64>,
     /// Whether it let its own message on, or ended it: what it answers holds nothing.
     over: bool,
 }
@@ -40,8 +46,13 @@ struct Frame {
 #[derive(Default)]
 pub struct Watch {
     frames: Vec<Frame>,
-    /// Streams whose message of a side is held: the context and whether it is the response.
-    held: BTreeSet<(i64, bool)>,
+    /// Streams whose message of a side is held: the context and whether it is the response; and whether all of the
+    /// message has come.
+    held: BTreeMap<(i64, bool), bool>,
+    /// Callouts without an answer yet, and a tick: what may still let a message on.
+    awaited: i64,
+    /// Streams whose response has begun.
+    begun: BTreeSet<i64>,
     /// Bodies that were edited.
     edited: BTreeSet<(i64, bool)>,
     /// More held bytes than this come near the limit.
@@ -62,8 +73,12 @@ impl Watch {
             let hazard = match entry.way {
                 Way::Created => None,
                 Way::Called => {
-                    let frame = Frame { callback: entry.name.clone(), values, looked: false, over: false };
+                    let frame =
+                        Frame { callback: entry.name.clone(), values, looked: false, effective: None, over: false };
                     let ended = (frame.callback == "proxy_on_done").then(|| self.ended(frame.context()));
+                    if ["proxy_on_http_call_response", "proxy_on_grpc_close"].contains(&frame.callback.as_str()) {
+                        self.awaited -= 1;
+                    }
                     self.frames.push(frame);
                     ended.flatten()
                 }
@@ -85,19 +100,31 @@ impl Watch {
     }
 
     fn ended(&mut self, context: i64) -> Option<String> {
-        let held = [false, true].into_iter().find(|response| self.held.remove(&(context, *response)));
+        let held = [false, true].into_iter().find(|response| self.held.remove(&(context, *response)).is_some());
         self.edited.retain(|(stream, _)| *stream != context);
+        self.begun.remove(&context);
         held.map(|response| {
             let message = if response { "response" } else { "request" };
             format!("the {message} was held and nothing let it on: it waited until it timed out, or somebody left")
         })
     }
 
+    /// What is dangerous once everything is over: a whole message that is still held while nothing is awaited.
+    pub fn end(&mut self) -> Option<String> {
+        self.held.retain(|_, whole| *whole);
+        let ((context, _), _) = self.held.first_key_value().filter(|_| self.awaited <= 0)?;
+        self.ended(*context)
+    }
+
     fn returned(&mut self, frame: &Frame, answer: Option<i64>) -> Option<String> {
         let response = frame.response()?;
+        if response && !matches!(answer, Some(1 | 3 | 4)) {
+            self.begun.insert(frame.context());
+        }
         let holds = matches!(answer, Some(1 | 3 | 4)) && !frame.over;
         if holds {
-            self.held.insert((frame.context(), response));
+            let whole = frame.callback.ends_with("_trailers") || frame.values.get(2) == Some(&1);
+            self.held.insert((frame.context(), response), whole);
         } else {
             self.held.remove(&(frame.context(), response));
         }
@@ -110,14 +137,23 @@ impl Watch {
     fn answered(&mut self, call: &Entry, status: i64) -> Option<String> {
         let argument = |place: usize| call.values.get(place).copied().flatten().unwrap_or_default();
         let frame = self.frames.iter_mut().rev().find(|frame| frame.callback.starts_with("proxy_on_"))?;
-        let (callback, context, response) = (frame.callback.clone(), frame.context(), frame.response());
+        let (callback, response) = (frame.callback.clone(), frame.response());
+        let context = frame.effective.unwrap_or_else(|| frame.context());
+        let is_own = context == frame.context();
         let name = call.name.as_str();
+        if status == 0 && AWAITED.contains(&name) {
+            self.awaited += 1;
+        }
         let starting = callback == "proxy_on_configure" || callback == "proxy_on_vm_start";
         let told = |what: &str| Some(format!("{callback}: {what}"));
         match name {
             _ if starting && status == 0 && LASTING.contains(&name) => told(&format!(
                 "{name} happens in the canary, in the main thread and in each worker: once more than twice the workers"
             )),
+            "proxy_set_effective_context" if status == 0 => {
+                frame.effective = Some(argument(0));
+                None
+            }
             "proxy_get_status" => {
                 frame.looked = true;
                 None
@@ -147,21 +183,29 @@ impl Watch {
             }
             "proxy_continue_stream" => {
                 let of_response = argument(0) == 1;
-                frame.over |= response == Some(of_response);
-                let unseen = callback == "proxy_on_http_call_response" && !frame.looked && !of_response;
-                self.held.retain(|(_, response)| *response != of_response);
+                frame.over |= is_own && response == Some(of_response);
+                let failed =
+                    callback == "proxy_on_grpc_close" && frame.values.get(2).is_some_and(|status| *status != 0);
+                let unseen = !frame.looked && (callback == "proxy_on_http_call_response" || failed);
+                self.held.remove(&(context, of_response));
+                if of_response {
+                    self.begun.insert(context);
+                }
                 if of_response && response == Some(false) {
                     told("the response is resumed before there is one, which ends Envoy")
                 } else if unseen {
-                    told("the request goes on, and nobody looked at how the callout went: a failure is an answer too")
+                    told(&format!(
+                        "the {} goes on, and nobody looked at how the callout went: a failure is an answer too",
+                        if of_response { "response" } else { "request" }
+                    ))
                 } else {
                     None
                 }
             }
             "proxy_send_local_response" if status == 0 => {
-                frame.over = true;
-                self.held.retain(|(stream, _)| *stream != context);
-                let late = response == Some(true) && !callback.ends_with("_headers");
+                frame.over |= is_own;
+                self.held.retain(|(stream, _), _| *stream != context);
+                let late = self.begun.contains(&context) || response == Some(true) && !callback.ends_with("_headers");
                 if late {
                     told("a reply after the response has begun: the client has its head already, or the body is held")
                 } else {
@@ -169,8 +213,8 @@ impl Watch {
                 }
             }
             "proxy_close_stream" => {
-                frame.over = true;
-                self.held.retain(|(stream, _)| *stream != context);
+                frame.over |= is_own;
+                self.held.retain(|(stream, _), _| *stream != context);
                 None
             }
             _ => None,

@@ -333,7 +333,7 @@ fn what_a_filter_says_that_it_stores_at_most_is_told() {
 fn more_choices_than_are_asked_are_a_note() {
     let mut plugin = guest(&json!({ "code": { "local": { "filename": "security-headers.wasm" } } }));
     let rule = |number: usize| json!({ "match": { "host": format!("h{number}.example") }, "policy": "web" });
-    let rules: Vec<Value> = (0..30).map(rule).collect();
+    let rules: Vec<Value> = (0..60).map(rule).collect();
     plugin["configuration"] = json!({
         "@type": "type.googleapis.com/google.protobuf.Struct",
         "value": { "policies": { "web": { "preset": "helmet" } }, "default_policy": "web", "routes": rules },
@@ -343,4 +343,94 @@ fn more_choices_than_are_asked_are_a_note() {
     let told = told(&bootstrap(&plugin, &(0..100).map(route).collect()), "(module)");
     assert_eq!(told["edges"][0]["routes"].as_array().unwrap().len(), 100);
     assert_eq!(found(&told).iter().filter(|rule| **rule == "routes-many").count(), 1, "{told:#}");
+}
+
+/// What security headers choose by `routes` of their own, without a default: the cells of the table.
+fn chosen(entries: &Value, hosts: &Value) -> Vec<(String, String)> {
+    let mut bootstrap = bootstrap(
+        &json!({
+            "name": "portcullis.security_headers", "root_id": "security-headers", "failure_policy": "FAIL_RELOAD",
+            "vm_config": { "vm_id": "a vm", "code": { "local": { "filename": "security-headers.wasm" } } },
+            "configuration": { "@type": "type.googleapis.com/google.protobuf.Struct", "value": {
+                "policies": { "web": { "preset": "helmet" }, "api": { "preset": "owasp" } }, "routes": entries,
+            } },
+        }),
+        &route(),
+    );
+    let manager = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/route_config/virtual_hosts";
+    *bootstrap.pointer_mut(manager).unwrap() = hosts.clone();
+    let told = told(&bootstrap, "(module)");
+    let rows = told["edges"][0]["routes"].as_array().unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    rows.iter().map(|row| (text(&row["route"]), text(&row["filters"][0]["policy"]))).collect()
+}
+
+#[test]
+fn a_request_that_meets_no_entry_is_asked_about_beside_the_plain_one_that_meets_one() {
+    let all = json!([{ "name": "all", "domains": ["*"], "routes": route() }]);
+    let two = json!([{ "name": "all", "domains": ["a.example", "b.example"], "routes": route() }]);
+    let of = |entries: Value, hosts: &Value| chosen(&entries, hosts);
+    let rows = |list: &[(&str, &str)]| -> Vec<(String, String)> {
+        list.iter().map(|(route, policy)| ((*route).to_owned(), (*policy).to_owned())).collect()
+    };
+    assert_eq!(
+        of(json!([{ "match": { "method": "GET" }, "policy": "web" }]), &all),
+        rows(&[("/*", "web"), ("/* as POST edge.example/", "none")])
+    );
+    assert_eq!(
+        of(json!([{ "match": { "host": "a.example" }, "policy": "web" }]), &two),
+        rows(&[("/*", "web"), ("/* as GET b.example/", "none")])
+    );
+    assert_eq!(
+        of(json!([{ "match": { "path_template": "/" }, "policy": "api" }]), &all),
+        rows(&[("/*", "api"), ("/* as GET edge.example/elsewhere", "none")])
+    );
+    let first = json!([
+        { "match": { "path_template": "/a/:id", "method": "GET" }, "policy": "api" },
+        { "match": { "path_template": "/a/b" }, "policy": "web" },
+    ]);
+    let found = of(first, &all);
+    assert!(found.contains(&("/* as POST edge.example/a/b".into(), "web".into())), "{found:?}");
+}
+
+#[test]
+fn a_host_for_all_is_asked_about_with_a_name_that_no_other_host_has() {
+    let hosts = json!([
+        { "name": "one", "domains": ["edge.example"], "routes": route() },
+        { "name": "all", "domains": ["*"], "routes": route() },
+    ]);
+    let found = chosen(&json!([{ "match": { "host": "edge.example" }, "policy": "web" }]), &hosts);
+    assert_eq!(found, [("/*".to_owned(), "web".to_owned()), ("/*".to_owned(), "none".to_owned())]);
+}
+
+#[test]
+fn modules_that_fill_their_memory_are_not_all_kept() {
+    let fills = r#"(module (memory (export "memory") 9000) (func (export "proxy_abi_version_0_2_1"))
+        (func (export "malloc") (param i32) (result i32) (i32.const 0)))"#;
+    let mut bootstrap = bootstrap(&guest(&json!({})), &route());
+    let list = "/static_resources/listeners/0/filter_chains/0/filters/0/typed_config/http_filters";
+    let filters = bootstrap.pointer_mut(list).unwrap().as_array_mut().unwrap();
+    *filters = vec![filters[0].clone(); 100];
+    let told = told(&bootstrap, fills);
+    let filters = told["edges"][0]["filters"].as_array().unwrap();
+    assert_eq!(filters[0]["takes_configuration"], true, "{told:#}");
+    assert_eq!(filters[99]["takes_configuration"], false, "each start is work, as a hundred times 600 MB is");
+}
+
+#[test]
+fn many_routes_times_many_entries_end_with_a_note() {
+    let entry = |number: u32| json!({ "match": { "path_template": format!("/a{number}") }, "policy": "web" });
+    let value = json!({
+        "policies": { "web": { "preset": "helmet" } }, "default_policy": "web",
+        "routes": (0..500).map(entry).collect::<Vec<_>>(),
+    });
+    let mut plugin = guest(&json!({}));
+    plugin["vm_config"]["code"] = json!({ "local": { "filename": "security-headers.wasm" } });
+    plugin["configuration"] = json!({ "@type": "type.googleapis.com/google.protobuf.Struct", "value": value });
+    let route =
+        |number: u32| json!({ "match": { "prefix": format!("/b{number}/") }, "direct_response": { "status": 200 } });
+    let begun = Instant::now();
+    let told = told(&bootstrap(&plugin, &(0..1200).map(route).collect()), "(module)");
+    assert!(found(&told).contains(&"routes-many"), "{told:#}");
+    assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
 }

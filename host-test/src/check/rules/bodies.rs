@@ -6,6 +6,7 @@ use crate::check::{
     finding::{self, Finding},
     looked::{Looked, LookedFilter, Role},
     lua,
+    virtual_host::{Route, VirtualHost},
     wasm::{Dialect, Wasm},
 };
 
@@ -50,9 +51,17 @@ pub fn look(edge: &Looked<'_>, envoy: u32, findings: &mut Vec<Finding>) {
 
 fn changed(edge: &Looked<'_>, looked: &LookedFilter<'_>, before: &[LookedFilter<'_>], findings: &mut Vec<Finding>) {
     let changes = |other: &&LookedFilter<'_>| {
-        let per_route = edge.edge.per_route(other.filter);
         let is_ours = other.role == Some(Role::Redaction);
-        !edge.edge.has_off(other.filter) && (is_ours || changes(other.filter, &per_route))
+        let routes = edge.edge.hosts.iter().flat_map(|host| host.routes.iter().map(move |route| (host, route)));
+        let mut verified = routes.filter(|(host, route)| verifies(looked, host, route)).peekable();
+        if verified.peek().is_none() {
+            let per_route = edge.edge.per_route(other.filter);
+            return !edge.edge.has_off(other.filter) && (is_ours || changes(other.filter, &per_route));
+        }
+        verified.any(|(host, route)| {
+            let said: Vec<&Node> = host.said_of(route, other.filter.name).into_iter().collect();
+            !host.has_off(route, other.filter.node) && (is_ours || changes(other.filter, &said))
+        })
     };
     for other in before.iter().filter(changes) {
         let (ours, theirs) = (looked.filter.shown(), other.filter.shown());
@@ -64,6 +73,19 @@ fn changed(edge: &Looked<'_>, looked: &LookedFilter<'_>, before: &[LookedFilter<
             format!("move {theirs} behind it"),
         ));
     }
+}
+
+/// Whether signatures may be verified on a route: where its metadata says so, if that alone decides.
+fn verifies(looked: &LookedFilter<'_>, host: &VirtualHost<'_>, route: &Route<'_>) -> bool {
+    if host.has_off(route, looked.filter.node) {
+        return false;
+    }
+    let configuration = looked.filter.wasm.as_ref().and_then(Wasm::fields);
+    let chooses = |fields: &Node| ["default_policy", "routes"].iter().any(|name| fields.get(name).is_some());
+    let by_itself = configuration.as_ref().is_none_or(|fields| chooses(fields));
+    let metadata = [route.metadata, host.metadata].into_iter().flatten();
+    let mut spaces = metadata.filter_map(|metadata| metadata.get("filter_metadata")).flat_map(Node::fields);
+    by_itself || spaces.any(|(name, _)| name.contains("hmac"))
 }
 
 /// Whether a filter changes bodies of requests, as it is configured, or as a route configures it.
@@ -79,7 +101,7 @@ fn changes(filter: &HttpFilter<'_>, per_route: &[&Node]) -> bool {
         "ext_proc.v3.ExternalProcessor" => {
             let of_route = per_route.iter().filter_map(|node| node.at_path(&["overrides", "processing_mode"]));
             let modes = field(&["processing_mode"]).into_iter().chain(of_route);
-            modes.filter_map(|mode| mode.get("request_body_mode")?.text()).any(|mode| mode != "NONE")
+            modes.filter_map(|mode| mode.get("request_body_mode")).any(|mode| !mode.is_value("NONE", 0))
         }
         "lua.v3.Lua" => {
             let scripts = filter.settings.into_iter().chain(per_route.iter().copied());

@@ -109,7 +109,7 @@ fn clears_route_cache<'a>(filter: &HttpFilter<'a>, per_route: &[&'a Node]) -> Op
     let mut found = None;
     settings.walk(&mut |node| {
         let clears = ["clear_route_cache", "route_cache_action"].iter().find_map(|name| node.get(name));
-        if let Some(clears) = clears.filter(|value| value.is_true() || value.text() == Some("CLEAR")) {
+        if let Some(clears) = clears.filter(|value| value.is_true() || value.is_value("CLEAR", 1)) {
             found.get_or_insert(clears);
         }
     });

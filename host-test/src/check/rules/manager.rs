@@ -21,7 +21,8 @@ pub fn look(edge: &Looked<'_>, findings: &mut Vec<Finding>) {
             .filter(|name| !manager.get(name).is_some_and(Node::is_true))
             .collect();
         // Who says that encoded slashes stay as they are has thought of them.
-        if matches!(manager.text_of(ESCAPED), "" | "IMPLEMENTATION_SPECIFIC_DEFAULT") {
+        let is_default = |node: &Node| node.is_value("IMPLEMENTATION_SPECIFIC_DEFAULT", 0) || node.text() == Some("");
+        if manager.get(ESCAPED).is_none_or(is_default) {
             missing.push(ESCAPED);
         }
         if !missing.is_empty() {

@@ -118,7 +118,7 @@ fn found(wasm: &Wasm<'_>) -> Vec<(String, Place)> {
 
 /// A name that says so and a value that is no reference to one; or a value that can be nothing else.
 fn holds_secret(name: &str, node: &Node) -> bool {
-    let name = name.to_ascii_lowercase().replace('-', "_");
+    let name = in_snake_case(name);
     let is = |word: &str| {
         let one = name.strip_suffix('s').unwrap_or(&name);
         let plain = name.strip_suffix("_pem").unwrap_or(&name);
@@ -142,6 +142,20 @@ fn holds_secret(name: &str, node: &Node) -> bool {
         }
         _ => false,
     }
+}
+
+/// `clientSecret`, `client-secret` and `CLIENT_SECRET` are one.
+fn in_snake_case(name: &str) -> String {
+    let mut snake = String::new();
+    let mut was_lower = false;
+    for letter in name.chars() {
+        if was_lower && letter.is_ascii_uppercase() {
+            snake.push('_');
+        }
+        was_lower = letter.is_ascii_lowercase() || letter.is_ascii_digit();
+        snake.push(if letter == '-' { '_' } else { letter.to_ascii_lowercase() });
+    }
+    snake
 }
 
 fn is_literal(text: &str, kind: Kind) -> bool {
@@ -211,6 +225,8 @@ mod tests {
         for field in [
             "password: hunter2",
             "client-secret: abcdefgh",
+            "clientSecret: abcdefgh",
+            "privateKey: abcdefgh",
             "token: eyJhbGciOiJIUzI1NiJ9.e30.abcdefgh",
             "hmac_key: c2VjcmV0c2VjcmV0c2VjcmV0",
             "secrets: [s3cr3ts3cr3t]",

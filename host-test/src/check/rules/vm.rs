@@ -1,12 +1,12 @@
 //! The VM of a filter: what happens when it fails, what it may call, with whom it shares a store.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::check::{
-    document::Node,
+    document::{Node, Value},
     finding::{self, Finding},
     looked::{Looked, LookedFilter, Role},
-    wasm::{Dialect, Failure, Kind, Wasm},
+    wasm::{Dialect, Failure, Handed, Kind, Wasm},
 };
 
 /// The minor version of Envoy 1 that brought `failure_policy`.
@@ -140,7 +140,7 @@ pub fn compare(edges: &[Looked<'_>], findings: &mut Vec<Finding>) {
     for edge in edges {
         for looked in &edge.filters {
             let wasm = looked.filter.wasm.as_ref().filter(|wasm| wasm.dialect == Dialect::Envoy);
-            if let Some(wasm) = wasm.filter(|wasm| !wasm.vm_id().is_empty()) {
+            if let Some(wasm) = wasm {
                 by_id.entry(wasm.vm_id()).or_default().push((edge, looked, wasm));
             }
         }
@@ -150,7 +150,9 @@ pub fn compare(edges: &[Looked<'_>], findings: &mut Vec<Finding>) {
             let before = users.get(..place).unwrap_or_default();
             let node = wasm.vm().and_then(|vm| vm.get("vm_id")).unwrap_or(wasm.node);
             let finding = |rule, what: String, remedy: &str| Finding::new(rule, edge.edge.file, node, what, remedy);
-            if let Some((_, other, _)) = before.iter().find(|(_, other, _)| code(other) != code(looked)) {
+            let shares = before.iter().find(|(_, other, _)| code(other) != code(looked));
+            // Without an id they are told one by one.
+            if let Some((_, other, _)) = shares.filter(|_| !id.is_empty()) {
                 let (theirs, ours) = (other.filter.shown(), looked.filter.shown());
                 let what =
                     format!("{theirs} and {ours} have the vm_id `{id}` and different code: they share one store");
@@ -181,16 +183,38 @@ fn code(looked: &LookedFilter<'_>) -> String {
 }
 
 fn same_key(a: &Wasm<'_>, b: &Wasm<'_>) -> bool {
-    let configuration = |wasm: &Wasm<'_>| text(wasm.vm().and_then(|vm| vm.get("configuration")));
+    // A key is made of bytes, whichever message they stood in.
+    let configuration = |wasm: &Wasm<'_>| match &wasm.vm_configuration {
+        None => String::new(),
+        Some((Handed::Text(text), _)) => text.clone(),
+        Some((_, node)) => text(Some(node)),
+    };
     configuration(a) == configuration(b)
 }
 
 fn differs(a: &Wasm<'_>, b: &Wasm<'_>) -> bool {
-    let environment = |wasm: &Wasm<'_>| text(wasm.vm().and_then(|vm| vm.get("environment_variables")));
+    let environment = |wasm: &Wasm<'_>| {
+        let of_host: BTreeSet<String> = wasm.environment.of_host.iter().cloned().collect();
+        (wasm.environment.values.clone(), of_host)
+    };
     let capabilities = |wasm: &Wasm<'_>| text(wasm.capabilities());
     environment(a) != environment(b) || capabilities(a) != capabilities(b)
 }
 
 fn text(node: Option<&Node>) -> String {
-    node.map(|node| node.to_json().to_string()).unwrap_or_default()
+    node.map(|node| sorted(node).to_json().to_string()).unwrap_or_default()
+}
+
+/// The same with the fields of each message in one order: a config dump writes maps in any.
+fn sorted(node: &Node) -> Node {
+    let value = match &node.value {
+        Value::List(elements) => Value::List(elements.iter().map(sorted).collect()),
+        Value::Map(fields) => {
+            let mut fields: Vec<_> = fields.iter().map(|(name, node)| (name.clone(), sorted(node))).collect();
+            fields.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Map(fields)
+        }
+        other => other.clone(),
+    };
+    Node { value, at: node.at }
 }
