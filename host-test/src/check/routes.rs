@@ -9,7 +9,7 @@ use super::{
     ask::{Answer, Asked},
     document::Node,
     finding::{self, Finding},
-    looked::{Looked, LookedFilter, Role},
+    looked::{Looked, LookedFilter},
     questions::{Asking, Kind, Question, Work},
     virtual_host::{Route, VirtualHost},
 };
