@@ -4,7 +4,8 @@
 //! 2. A redirect is followed where the response has an absolute `location`, and the request came to its end.
 //!    The stream ends, its request already the redirected one and its response the redirect; a new stream
 //!    begins for every filter, with what the filters made of head and body and without trailers.
-//! 3. 303 makes a `GET` without a body of any request but `HEAD`.
+//! 3. A request whose body is longer than the buffer limit is neither tried again nor redirected.
+//! 4. 303 makes a `GET` without a body of any request but `HEAD`.
 
 use super::{Open, Proxy};
 use crate::{
@@ -32,6 +33,10 @@ impl Proxy {
             world.connected = misled == Misled::Refuses && !world.pieces_wait;
             drop(world);
             if misled == Misled::Refuses {
+                if let Some(retries) = retries.filter(Retries::tries_resets_again) {
+                    // It refuses each attempt alike, and says nothing of any.
+                    open.stream.spend(retries.times);
+                }
                 self.run(name, |run| {
                     run.stream.connected = true;
                     run.upstream_refuses()
@@ -45,7 +50,7 @@ impl Proxy {
             // Behind it the connection ends.
             self.world.borrow_mut().connected = false;
         }
-        if let Some(retries) = retries
+        if let Some(retries) = retries.filter(|_| !open.is_too_long())
             && retries.tries_again(&response, open.stream.asks_for_head())
         {
             if open.stream.attempt <= retries.times {
@@ -110,6 +115,12 @@ enum Misled {
 }
 
 impl Open {
+    /// Whether the router has let go of the request's body, which it keeps for another attempt up to the limit.
+    fn is_too_long(&self) -> bool {
+        let limit = self.stream.behind().buffer_limit;
+        self.stream.upstream.as_ref().is_some_and(|upstream| upstream.body.len() > limit)
+    }
+
     fn misled(&self) -> Option<Misled> {
         if self.stream.is_refused_by_upstream() {
             return Some(Misled::Refuses);
@@ -122,6 +133,9 @@ impl Open {
     fn redirected(&self, response: &Response, policy: &Redirects) -> Option<(Headers, Vec<u8>)> {
         let upstream = self.stream.upstream.as_ref().filter(|upstream| upstream.complete)?;
         let again = policy.new_routes_only && self.redirects > 0;
+        if self.is_too_long() {
+            return None;
+        }
         if again || self.redirects >= policy.most || !policy.codes.contains(&response.status) || response.raw.is_some()
         {
             return None;
@@ -153,9 +167,27 @@ impl Open {
     }
 }
 
+/// With this line an upstream says that another attempt would only make it worse.
+const RATELIMITED: &str = "x-envoy-ratelimited";
+
 impl Retries {
+    /// Whether an upstream that resets the stream is tried again.
+    fn tries_resets_again(&self) -> bool {
+        self.on.iter().any(|on| matches!(on, RetryOn::ServerError | RetryOn::GatewayError | RetryOn::Reset))
+    }
+
     /// Whether an answer is one to try again for.
     fn tries_again(&self, response: &Response, head_request: bool) -> bool {
+        let ratelimited = match &response.raw {
+            None => response.headers.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(RATELIMITED)),
+            Some(raw) => match codec::response(raw, head_request) {
+                Ok(codec::Response::Message(message)) => message.head.get(RATELIMITED.as_bytes()).is_some(),
+                _ => false,
+            },
+        };
+        if ratelimited {
+            return false;
+        }
         let status = match &response.raw {
             None => Some(u64::from(response.status)),
             Some(raw) => match codec::response(raw, head_request) {

@@ -77,6 +77,9 @@ impl Proxy {
             redirects: 0,
             in_one_go: !self.world.borrow().pieces_wait,
         };
+        if wire::waits_to_go_on(request) {
+            open.stream.goes_on();
+        }
         open.stream.head_request = request.method == "HEAD";
         self.open.insert(name.to_owned(), open);
         let (known, refusal) = match &read {
