@@ -13,7 +13,13 @@ use super::{
     Halt, Iteration, Run,
     piece::{count, too_large},
 };
-use crate::world::{Headers, Phase, Side, exchange::Half, head, reply::{Reply, is_grpc}, wire};
+use crate::world::{
+    Headers, Phase, Side,
+    exchange::Half,
+    head,
+    reply::{Reply, is_grpc},
+    wire,
+};
 
 impl Run<'_> {
     /// The filter at a place, counted from where the message comes.
