@@ -108,11 +108,11 @@ fn sanitise(headers: &mut Headers) {
 
 /// What no client may tell Envoy's router; each begins with `x-envoy-`.
 #[rustfmt::skip]
-const OF_ENVOY: [&str; 16] = [
+const OF_ENVOY: [&str; 15] = [
     "expected-rq-timeout-ms", "force-trace", "hedge-on-per-try-timeout", "internal", "ip-tags", "max-retries",
     "original-url", "retriable-header-names", "retriable-status-codes", "retry-grpc-on", "retry-on",
     "upstream-alt-stat-name", "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response",
-    "upstream-rq-timeout-ms", "upstream-stream-duration-ms",
+    "upstream-rq-timeout-ms",
 ];
 
 /// The head of the upstream's response; `to_head` to a request of the method `HEAD`.

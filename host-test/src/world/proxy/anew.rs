@@ -9,6 +9,7 @@
 
 use super::{Open, Proxy};
 use crate::{
+    envoy::versions,
     outcome::Cut,
     scenario::{Redirects, Response, Retries, RetryOn, Step},
     world::{
@@ -61,7 +62,17 @@ impl Proxy {
             }
             open.stream.give_up();
         }
-        match redirects.and_then(|redirects| open.redirected(&response, &redirects)) {
+        let target = redirects.and_then(|redirects| open.redirected(&response, &redirects));
+        if target.is_some() && open.is_too_long() {
+            let mut world = self.world.borrow_mut();
+            if versions::keeps_long_bodies(world.envoy) {
+                drop(world);
+                self.respond(name, &response, cut);
+                return false;
+            }
+            world.fatal.push(LONG_REDIRECT.into());
+        }
+        match target {
             Some(target) => {
                 self.redirect(name, &response, target);
                 true
@@ -105,6 +116,9 @@ impl Proxy {
     }
 }
 
+const LONG_REDIRECT: &str = "a request with a body longer than the buffer limit is redirected, for whose body Envoy before 1.38 waits \
+                             for ever; this host doesn't play that: play it for 1.38 and later";
+
 /// What an upstream does with a request that isn't as long as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Misled {
@@ -133,9 +147,6 @@ impl Open {
     fn redirected(&self, response: &Response, policy: &Redirects) -> Option<(Headers, Vec<u8>)> {
         let upstream = self.stream.upstream.as_ref().filter(|upstream| upstream.complete)?;
         let again = policy.new_routes_only && self.redirects > 0;
-        if self.is_too_long() {
-            return None;
-        }
         if again || self.redirects >= policy.most || !policy.codes.contains(&response.status) || response.raw.is_some()
         {
             return None;

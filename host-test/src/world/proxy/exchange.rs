@@ -2,6 +2,7 @@
 
 use super::{Open, Proxy};
 use crate::{
+    envoy::versions,
     outcome::{Cut, Message},
     scenario::{HeaderLines, Part, Peer, Protocol, Response, Schedule, Step},
     world::{
@@ -96,7 +97,10 @@ impl Proxy {
             return;
         }
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
-        let head = wire::request(request, http2);
+        let mut head = wire::request(request, http2);
+        if !versions::takes_stream_duration(self.world.borrow().envoy) {
+            head.remove(b"x-envoy-upstream-stream-duration-ms");
+        }
         if let codec::Request::Rejected(_, refusal) = &read {
             self.run(name, |run| {
                 run.enter(&chain);

@@ -16,10 +16,10 @@ const CONNECTS: &str = "a filter made the request an extended CONNECT, behind wh
 
 /// What a filter tells Envoy's router of attempts and time-outs; each begins with `x-envoy-`.
 #[rustfmt::skip]
-const TOLD_TO_ROUTER: [&str; 10] = [
+const TOLD_TO_ROUTER: [&str; 11] = [
     "hedge-on-per-try-timeout", "max-retries", "retriable-header-names", "retriable-status-codes", "retry-grpc-on",
     "retry-on", "upstream-alt-stat-name", "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response",
-    "upstream-rq-timeout-ms",
+    "upstream-rq-timeout-ms", "upstream-stream-duration-ms",
 ];
 
 impl Run<'_> {
