@@ -120,9 +120,6 @@ pub fn response(response: &Response, http2: bool, to_head: bool) -> Headers {
     let mut headers = Headers::new(Inline::Response);
     headers.add(b":status", response.status.to_string().as_bytes());
     add(&mut headers, &response.headers);
-    if !http2 {
-        headers.remove(b"keep-alive");
-    }
     if response.status != 204 {
         frame(&mut headers, response.body.as_ref(), response.more || !http2 && !response.trailers.0.is_empty(), http2);
     }

@@ -191,6 +191,9 @@ impl Proxy {
         let trailers = if bodiless { &no_trailers } else { &response.trailers };
         let schedule = Schedule::of(body, !trailers.0.is_empty(), http2, response.more && !bodiless, cut);
         let mut head = wire::response(response, http2, head_request);
+        if !http2 && versions::drops_keep_alive(self.world.borrow().envoy) {
+            head.remove(b"keep-alive");
+        }
         if changed {
             head.remove(b"content-length");
             head.remove(b"content-type");
