@@ -314,6 +314,28 @@ fn a_step_in_which_a_stream_is_replied_to_or_closed_at_its_end_or_both_in_its_re
 }
 
 #[test]
+fn a_step_in_which_a_response_is_replied_to_twice_in_one_callback_fails() {
+    let reply = r#"(import "env" "proxy_send_local_response"
+        (func $reply (param i32 i32 i32 i32 i32 i32 i32 i32) (result i32)))"#;
+    let twice = format!("(drop (call $reply (i32.const 403) {}))", "(i32.const 0)".repeat(7)).repeat(2);
+    for (name, parameters) in [("response_headers", 3), ("response_body", 3), ("response_trailers", 2)] {
+        let found = fatal(reply, &callback(name, parameters, &twice, Some(0)));
+        assert!(found.first().is_some_and(|found| found.starts_with("two replies")), "{name}: {found:?}");
+    }
+    // Of a request the first one is taken.
+    assert_eq!(fatal(reply, &callback("request_headers", 3, &twice, Some(0))), [""; 0]);
+}
+
+#[test]
+fn a_step_in_which_a_filter_tells_the_router_what_to_do_fails() {
+    let add = r#"(import "env" "proxy_add_header_map_value" (func $add (param i32 i32 i32 i32 i32) (result i32)))
+        (data (i32.const 100) "x-envoy-retry-on5xx")"#;
+    let told = "(drop (call $add (i32.const 0) (i32.const 100) (i32.const 16) (i32.const 116) (i32.const 3)))";
+    let found = fatal(add, &callback("request_headers", 3, told, Some(0)));
+    assert!(found.first().is_some_and(|found| found.contains("`x-envoy-retry-on`")), "{found:?}");
+}
+
+#[test]
 fn a_step_in_which_a_response_is_resumed_and_then_ended_fails_where_it_ends_there() {
     let close = r#"(import "env" "proxy_close_stream" (func $close (param i32) (result i32)))"#;
     let imports = format!("{RESUME}{close}");

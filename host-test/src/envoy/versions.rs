@@ -36,6 +36,12 @@ enum Older {
     TellsWhyRefused,
     /// Takes what an HTTP/2 upstream calls a protocol error for any other reset.
     TakesProtocolErrorForReset,
+    /// Redirects a request whose body is no longer there, and waits for it.
+    RedirectsLongBodies,
+    /// Shows filters the `keep-alive` of an upstream over HTTP/1.
+    ShowsKeepAlive,
+    /// Takes a client's word for how long its stream may last.
+    TakesStreamDuration,
 }
 
 const DIFFERENCES: &[Difference] = &[
@@ -45,6 +51,9 @@ const DIFFERENCES: &[Difference] = &[
     Difference { since: 37, what: Older::TakesProtocolErrorForReset },
     Difference { since: 38, what: Older::LacksImports(WASI_SINCE_1_38) },
     Difference { since: 38, what: Older::TellsWhyRefused },
+    Difference { since: 38, what: Older::RedirectsLongBodies },
+    Difference { since: 38, what: Older::ShowsKeepAlive },
+    Difference { since: 40, what: Older::TakesStreamDuration },
     Difference { since: 40, what: Older::WantsBesideVm("capability_restriction_config") },
 ];
 
@@ -123,6 +132,21 @@ pub fn lacking_import<'a>(version: &str, imports: &'a BTreeSet<String>) -> Optio
 /// Whether a stream that an HTTP/2 upstream resets for a protocol error is told from any other that is reset.
 pub fn tells_protocol_errors(minor: u32) -> bool {
     !before(minor).any(|older| matches!(older, Older::TakesProtocolErrorForReset))
+}
+
+/// Whether a minor version redirects no request with a body longer than the buffer limit.
+pub fn keeps_long_bodies(minor: u32) -> bool {
+    !before(minor).any(|older| matches!(older, Older::RedirectsLongBodies))
+}
+
+/// Whether a minor version takes the `keep-alive` out of an upstream's head over HTTP/1.
+pub fn drops_keep_alive(minor: u32) -> bool {
+    !before(minor).any(|older| matches!(older, Older::ShowsKeepAlive))
+}
+
+/// Whether a minor version lets a client's `x-envoy-upstream-stream-duration-ms` through.
+pub fn takes_stream_duration(minor: u32) -> bool {
+    before(minor).any(|older| matches!(older, Older::TakesStreamDuration))
 }
 
 /// Whether a minor version tells a filter why the connection for its callout was refused.

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::{Context, Result, bail};
 
-use super::{Fault, Given, Protocol, Scenario, Step, bytes};
+use super::{Fault, Given, Protocol, Scenario, Step, bytes, line};
 use crate::envoy::versions;
 
 /// Where a checkout keeps its scenarios: the plugins' and the test host's own.
@@ -180,6 +180,11 @@ fn shows_something(scenario: &Scenario) -> Result<()> {
         if step.stream.is_some() && (step.every_split || step.times > 1) {
             bail!("step {place} has a `stream`, which is played once: leave out `every_split` and `times`");
         }
+        let request = step.request();
+        let http2 = scenario.given.protocol == Protocol::Http2;
+        if let Some(wrong) = line::wrong(request, http2).filter(|_| request.raw.is_none()) {
+            bail!("step {place} has {wrong}, which no filter would see as it is; write the request as `raw`");
+        }
         if step.is_raw() {
             raw(scenario, place, step)?;
         }
@@ -260,6 +265,7 @@ mod tests {
             "{scenario: a, steps: [{}], given: {drain: 1500ms}}",
             "{scenario: a, steps: [{update: {}}, {reply: {status: 403}}]}",
             "{scenario: a, steps: [{worker: 2}]}",
+            "{scenario: a, steps: [{request: {path: '/a#b'}}]}",
         ] {
             let scenario: Scenario = serde_saphyr::from_str(yaml).unwrap();
             assert!(shows_something(&scenario).is_err(), "{yaml}");

@@ -9,6 +9,7 @@ pub mod fault;
 pub mod filter;
 pub mod grpc;
 pub mod headers;
+pub mod line;
 pub mod load;
 pub mod module;
 pub mod raw;
@@ -36,6 +37,7 @@ pub use self::{
     filter::Filter,
     grpc::{Act, GrpcAct},
     headers::HeaderLines,
+    line::METHODS,
     load::{LARGEST, files, folders, load, load_folder, parse},
     module::Module,
     raw::Raw,
@@ -154,7 +156,9 @@ impl Scenario {
     fn goes_step_by_step(&self) -> bool {
         let at_once = |step: &Step| step.is_raw() || !step.responses.is_empty();
         let hears = !self.given.clusters.is_empty() || self.chain().iter().any(|filter| filter.module.is_some());
-        hears && !self.steps.iter().any(at_once)
+        // A single answer may be asked for more than once.
+        let anew = self.given.retries.is_some() || self.given.redirects.is_some();
+        hears && !anew && !self.steps.iter().any(at_once)
     }
 
     /// Whether the configuration changes on the way.

@@ -165,7 +165,7 @@ impl World {
         let (after, answered, frees) = if trouble == Some(Trouble::NoHost) || unwritable && at_hand {
             return Err(Status::InternalFailure);
         } else if let Some(reply) = refused {
-            let (headers, body) = reply.into_response(None);
+            let (headers, body) = reply.into_response(false);
             (Some(0), Answer { headers: headers.lines().to_vec(), body, ..Answer::default() }, http2)
         } else if !http2 && asked.leaves_server_waiting(&head) {
             (None, Answer::default(), false)

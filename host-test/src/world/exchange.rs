@@ -186,12 +186,16 @@ impl Exchange {
         }
     }
 
-    /// The first reply wins; Envoy drops the others without a word. The error is fatal to the proxy.
+    /// The first reply to a request wins; Envoy drops the others without a word. The error is fatal to the proxy.
     pub fn send(&mut self, reply: Reply) -> Result<(), &'static str> {
         if self.is_over() {
             return Err(
                 "a reply in on_log, on_done or on_delete ends Envoy 1.40 (SIGSEGV): reply before the stream ends",
             );
+        }
+        let of_response = self.phase.is_of(Side::Response);
+        if of_response && self.reply.is_some() {
+            return Err("two replies in one callback of the response end Envoy 1.40 (SIGSEGV): reply once");
         }
         self.note_order();
         self.reply.get_or_insert(reply);

@@ -1,6 +1,6 @@
 //! What Envoy makes of a head that filters have changed.
 //!
-//! 1. Without `:path` or `x-forwarded-proto` no route is found. `:scheme` and `:authority` may be missing.
+//! 1. Without `:path`, or with no or an empty `x-forwarded-proto`, no route is found. `:scheme` and `:authority` may be missing.
 //! 2. Behind the route, a request without `:method`, or with the method `CONNECT` and no `:protocol`, or with a name or a value that HTTP has no place for,
 //!    is answered with 503. So is, over HTTP/2, an empty name, a pseudo-header that isn't HTTP's, a method that is no token,
 //!    a path or an authority beyond ASCII.
@@ -13,7 +13,7 @@ use super::{headers::Headers, reply::Reply};
 
 /// Whether a route is found for a request.
 pub fn has_route(headers: &Headers) -> bool {
-    [b":path".as_slice(), b"x-forwarded-proto"].iter().all(|name| headers.get(name).is_some())
+    headers.get(b":path").is_some() && headers.get(b"x-forwarded-proto").is_some_and(|proto| !proto.is_empty())
 }
 
 /// Why a request goes no further than the router, as the answer to it.

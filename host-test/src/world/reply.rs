@@ -6,7 +6,7 @@
 //!    the response off.
 //! 3. Its headers: `:status`, the filter's own, added and not set; with a body, `content-length`, and
 //!    `content-type: text/plain` unless the filter named another.
-//! 4. A gRPC request is answered in gRPC: 200, the status and the text in headers; a `grpc-status` among the reply's
+//! 4. A request that came as gRPC is answered in gRPC: 200, the status and the text in headers; a `grpc-status` among the reply's
 //!    own headers goes before the reply's.
 
 use super::{
@@ -42,12 +42,9 @@ impl Reply {
     }
 
     /// The head and the body that travel towards the client.
-    pub fn into_response(mut self, request: Option<&Headers>) -> (Headers, Vec<u8>) {
+    pub fn into_response(mut self, grpc: bool) -> (Headers, Vec<u8>) {
         self.status &= u32::from(u16::MAX);
         let mut headers = Headers::new(Inline::Response);
-        let grpc = request
-            .and_then(|request| request.get(b"content-type"))
-            .is_some_and(|kind| kind == b"application/grpc" || kind.starts_with(b"application/grpc+"));
         headers.add(b":status", self.status.to_string().as_bytes());
         for (name, value) in &self.headers {
             headers.add(name, value);
@@ -78,6 +75,12 @@ impl Reply {
         }
         (headers, self.body)
     }
+}
+
+/// Whether a request is one of gRPC, as the client sent it: filters can't make it one any more.
+pub fn is_grpc(request: &Headers) -> bool {
+    let kind = request.get(b"content-type");
+    kind.is_some_and(|kind| kind == b"application/grpc" || kind.starts_with(b"application/grpc+"))
 }
 
 /// gRPC's `http-grpc-status-mapping.md`.
@@ -112,7 +115,7 @@ mod tests {
         let mut reply = Reply::plain(429, "slow", "a b");
         reply.headers = vec![(b"Retry-After".to_vec(), b"1".to_vec())];
         assert_eq!(reply.details(), "a_b");
-        let (headers, body) = reply.into_response(None);
+        let (headers, body) = reply.into_response(false);
         let names: Vec<_> = headers.lines().iter().map(|(name, _)| name.as_slice()).collect();
         assert_eq!(names, [b":status".as_slice(), b"retry-after", b"content-length", b"content-type"]);
         assert_eq!(body, b"slow");
@@ -122,7 +125,7 @@ mod tests {
     fn a_grpc_request_is_answered_in_grpc() {
         let mut request = Headers::new(Inline::Request);
         request.add(b"content-type", b"application/grpc+proto");
-        let (headers, body) = Reply::plain(403, "no", "").into_response(Some(&request));
+        let (headers, body) = Reply::plain(403, "no", "").into_response(is_grpc(&request));
         assert_eq!(headers.get(b":status"), Some(b"200".as_slice()));
         assert_eq!(headers.get(b"grpc-status"), Some(b"7".as_slice()));
         assert_eq!(headers.get(b"grpc-message"), Some(b"no".as_slice()));

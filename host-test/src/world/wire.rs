@@ -39,10 +39,23 @@ pub fn request(request: &Request, http2: bool) -> Headers {
         headers.add(b"cookie", &crumbs.join(b"; ".as_slice()));
     }
     sanitise(&mut headers);
+    let claimed = headers.get(b"x-forwarded-proto").filter(|claimed| claimed.eq_ignore_ascii_case(b"https"));
+    if !http2 && claimed.is_some() {
+        // HTTP/1 tells no scheme of its own.
+        headers.set(b":scheme", b"https");
+    }
     if headers.get(b"x-forwarded-proto").is_none() {
         headers.add(b"x-forwarded-proto", b"http");
     }
     headers
+}
+
+/// Whether its client waits for the word that it may go on.
+pub fn waits_to_go_on(request: &Request) -> bool {
+    let expects = |(name, value): &(String, crate::scenario::Bytes)| {
+        name.eq_ignore_ascii_case("expect") && value.0.eq_ignore_ascii_case(b"100-continue")
+    };
+    request.headers.0.iter().any(expects)
 }
 
 /// What the connection manager takes from a response on its way to the client.
@@ -85,10 +98,22 @@ fn sanitise(headers: &mut Headers) {
     if headers.get(b"expect").is_some_and(|expected| expected.eq_ignore_ascii_case(b"100-continue")) {
         headers.remove(b"expect");
     }
-    for name in ["keep-alive", "proxy-connection", "transfer-encoding", "x-envoy-internal"] {
+    for name in ["keep-alive", "proxy-connection", "transfer-encoding", "x-forwarded-client-cert"] {
         headers.remove(name.as_bytes());
     }
+    for name in OF_ENVOY {
+        headers.remove(format!("x-envoy-{name}").as_bytes());
+    }
 }
+
+/// What no client may tell Envoy's router; each begins with `x-envoy-`.
+#[rustfmt::skip]
+const OF_ENVOY: [&str; 15] = [
+    "expected-rq-timeout-ms", "force-trace", "hedge-on-per-try-timeout", "internal", "ip-tags", "max-retries",
+    "original-url", "retriable-header-names", "retriable-status-codes", "retry-grpc-on", "retry-on",
+    "upstream-alt-stat-name", "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response",
+    "upstream-rq-timeout-ms",
+];
 
 /// The head of the upstream's response; `to_head` to a request of the method `HEAD`.
 pub fn response(response: &Response, http2: bool, to_head: bool) -> Headers {

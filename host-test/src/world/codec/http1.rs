@@ -13,7 +13,7 @@ use super::{
     is_authority, known, turned,
 };
 use crate::{
-    scenario::{self, Body, Bytes, HeaderLines},
+    scenario::{self, Body, Bytes, HeaderLines, METHODS},
     world::{Headers, headers::Inline, reply::Reply},
 };
 
@@ -239,11 +239,3 @@ fn reply(status: u32, details: &str) -> Reply {
     };
     Reply::plain(status, body, details)
 }
-
-/// What Envoy's parser takes for a method, unless it is told to take any.
-#[rustfmt::skip]
-const METHODS: &[&str] = &[
-    "ACL", "BIND", "CHECKOUT", "CONNECT", "COPY", "DELETE", "GET", "HEAD", "LINK", "LOCK", "MERGE", "MKACTIVITY",
-    "MKCALENDAR", "MKCOL", "MOVE", "MSEARCH", "NOTIFY", "OPTIONS", "PATCH", "POST", "PROPFIND", "PROPPATCH", "PURGE",
-    "PUT", "REBIND", "REPORT", "SEARCH", "SOURCE", "SUBSCRIBE", "TRACE", "UNBIND", "UNLINK", "UNLOCK", "UNSUBSCRIBE",
-];

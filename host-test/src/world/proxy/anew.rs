@@ -4,10 +4,12 @@
 //! 2. A redirect is followed where the response has an absolute `location`, and the request came to its end.
 //!    The stream ends, its request already the redirected one and its response the redirect; a new stream
 //!    begins for every filter, with what the filters made of head and body and without trailers.
-//! 3. 303 makes a `GET` without a body of any request but `HEAD`.
+//! 3. A request whose body is longer than the buffer limit is neither tried again nor redirected.
+//! 4. 303 makes a `GET` without a body of any request but `HEAD`.
 
 use super::{Open, Proxy};
 use crate::{
+    envoy::versions,
     outcome::Cut,
     scenario::{Redirects, Response, Retries, RetryOn, Step},
     world::{
@@ -32,6 +34,10 @@ impl Proxy {
             world.connected = misled == Misled::Refuses && !world.pieces_wait;
             drop(world);
             if misled == Misled::Refuses {
+                if let Some(retries) = retries.filter(Retries::tries_resets_again) {
+                    // It refuses each attempt alike, and says nothing of any.
+                    open.stream.spend(retries.times);
+                }
                 self.run(name, |run| {
                     run.stream.connected = true;
                     run.upstream_refuses()
@@ -45,7 +51,7 @@ impl Proxy {
             // Behind it the connection ends.
             self.world.borrow_mut().connected = false;
         }
-        if let Some(retries) = retries
+        if let Some(retries) = retries.filter(|_| !open.is_too_long())
             && retries.tries_again(&response, open.stream.asks_for_head())
         {
             if open.stream.attempt <= retries.times {
@@ -56,7 +62,17 @@ impl Proxy {
             }
             open.stream.give_up();
         }
-        match redirects.and_then(|redirects| open.redirected(&response, &redirects)) {
+        let target = redirects.and_then(|redirects| open.redirected(&response, &redirects));
+        if target.is_some() && open.is_too_long() {
+            let mut world = self.world.borrow_mut();
+            if versions::keeps_long_bodies(world.envoy) {
+                drop(world);
+                self.respond(name, &response, cut);
+                return false;
+            }
+            world.fatal.push(LONG_REDIRECT.into());
+        }
+        match target {
             Some(target) => {
                 self.redirect(name, &response, target);
                 true
@@ -100,6 +116,9 @@ impl Proxy {
     }
 }
 
+const LONG_REDIRECT: &str = "a request with a body longer than the buffer limit is redirected, for whose body Envoy before 1.38 waits \
+                             for ever; this host doesn't play that: play it for 1.38 and later";
+
 /// What an upstream does with a request that isn't as long as it says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Misled {
@@ -110,6 +129,12 @@ enum Misled {
 }
 
 impl Open {
+    /// Whether the router has let go of the request's body, which it keeps for another attempt up to the limit.
+    fn is_too_long(&self) -> bool {
+        let limit = self.stream.behind().buffer_limit;
+        self.stream.upstream.as_ref().is_some_and(|upstream| upstream.body.len() > limit)
+    }
+
     fn misled(&self) -> Option<Misled> {
         if self.stream.is_refused_by_upstream() {
             return Some(Misled::Refuses);
@@ -153,9 +178,27 @@ impl Open {
     }
 }
 
+/// With this line an upstream says that another attempt would only make it worse.
+const RATELIMITED: &str = "x-envoy-ratelimited";
+
 impl Retries {
+    /// Whether an upstream that resets the stream is tried again.
+    fn tries_resets_again(&self) -> bool {
+        self.on.iter().any(|on| matches!(on, RetryOn::ServerError | RetryOn::GatewayError | RetryOn::Reset))
+    }
+
     /// Whether an answer is one to try again for.
     fn tries_again(&self, response: &Response, head_request: bool) -> bool {
+        let ratelimited = match &response.raw {
+            None => response.headers.0.iter().any(|(name, _)| name.eq_ignore_ascii_case(RATELIMITED)),
+            Some(raw) => match codec::response(raw, head_request) {
+                Ok(codec::Response::Message(message)) => message.head.get(RATELIMITED.as_bytes()).is_some(),
+                _ => false,
+            },
+        };
+        if ratelimited {
+            return false;
+        }
         let status = match &response.raw {
             None => Some(u64::from(response.status)),
             Some(raw) => match codec::response(raw, head_request) {

@@ -2,6 +2,7 @@
 
 use super::{Open, Proxy};
 use crate::{
+    envoy::versions,
     outcome::{Cut, Message},
     scenario::{HeaderLines, Part, Peer, Protocol, Response, Schedule, Step},
     world::{
@@ -77,6 +78,9 @@ impl Proxy {
             redirects: 0,
             in_one_go: !self.world.borrow().pieces_wait,
         };
+        if wire::waits_to_go_on(request) {
+            open.stream.goes_on();
+        }
         open.stream.head_request = request.method == "HEAD";
         self.open.insert(name.to_owned(), open);
         let (known, refusal) = match &read {
@@ -93,7 +97,10 @@ impl Proxy {
             return;
         }
         let schedule = Schedule::of(request.body.as_ref(), !request.trailers.0.is_empty(), http2, request.more, cut);
-        let head = wire::request(request, http2);
+        let mut head = wire::request(request, http2);
+        if !versions::takes_stream_duration(self.world.borrow().envoy) {
+            head.remove(b"x-envoy-upstream-stream-duration-ms");
+        }
         if let codec::Request::Rejected(_, refusal) = &read {
             self.run(name, |run| {
                 run.enter(&chain);
@@ -184,6 +191,9 @@ impl Proxy {
         let trailers = if bodiless { &no_trailers } else { &response.trailers };
         let schedule = Schedule::of(body, !trailers.0.is_empty(), http2, response.more && !bodiless, cut);
         let mut head = wire::response(response, http2, head_request);
+        if !http2 && versions::drops_keep_alive(self.world.borrow().envoy) {
+            head.remove(b"keep-alive");
+        }
         if changed {
             head.remove(b"content-length");
             head.remove(b"content-type");

@@ -207,7 +207,8 @@ impl Proxy {
         let (answer, told, tick) = {
             let mut world = self.world.borrow_mut();
             let drained = self.drains.iter().map(|drain| drain.until).min();
-            let dues = [world.callouts.next_due(), world.grpc.next_due(), world.timers.next_due(), drained];
+            let late = self.open.values().filter_map(|open| open.stream.times_out()).min();
+            let dues = [world.callouts.next_due(), world.grpc.next_due(), world.timers.next_due(), drained, late];
             let Some(due) = dues.into_iter().flatten().min().filter(|due| *due <= until) else { return false };
             world.clock.reach(due);
             let now = world.clock.now();
@@ -234,6 +235,11 @@ impl Proxy {
             return true;
         }
         let now = self.world.borrow().clock.now();
+        let late = |(_, open): &(&String, &Open)| open.stream.times_out().is_some_and(|time| time <= now);
+        if let Some(name) = self.open.iter().find(late).map(|(name, _)| name.clone()) {
+            self.run(&name, |run| run.upstream_is_late());
+            return true;
+        }
         if let Some(drain) = self.drains.iter().find(|drain| drain.until <= now) {
             self.drained(drain.generation);
         }

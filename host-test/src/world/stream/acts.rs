@@ -138,7 +138,7 @@ impl Run<'_> {
 
     /// A reply passes the filters of a stream that has ended.
     fn show(&mut self, reply: Reply) {
-        let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let (headers, body) = reply.into_response(self.stream.grpc);
         let ends = body.is_empty() || self.stream.head_request;
         self.stream.shown_behind_end = true;
         // There is nothing left to halt.

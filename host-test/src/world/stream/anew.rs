@@ -24,6 +24,13 @@ impl Stream {
         (self.declared, self.filter_state) = earlier.declared.handed_on(&earlier.filter_state);
     }
 
+    /// So many further attempts were in vain.
+    pub fn spend(&mut self, times: u32) {
+        self.attempt += times;
+        self.count();
+        self.give_up();
+    }
+
     /// No further attempt is made.
     pub fn give_up(&mut self) {
         self.flags |= RETRIES_SPENT;

@@ -14,6 +14,14 @@ use crate::{
 const CONNECTS: &str = "a filter made the request an extended CONNECT, behind which Envoy and its upstream speak something else; this \
                         host doesn't play that: run the scenario in Envoy";
 
+/// What a filter tells Envoy's router of attempts and time-outs; each begins with `x-envoy-`.
+#[rustfmt::skip]
+const TOLD_TO_ROUTER: [&str; 11] = [
+    "hedge-on-per-try-timeout", "max-retries", "retriable-header-names", "retriable-status-codes", "retry-grpc-on",
+    "retry-on", "upstream-alt-stat-name", "upstream-rq-per-try-timeout-ms", "upstream-rq-timeout-alt-response",
+    "upstream-rq-timeout-ms", "upstream-stream-duration-ms",
+];
+
 impl Run<'_> {
     /// A head that passed all filters.
     pub(super) fn head_through(&mut self, side: Side, end: bool) -> Result<(), Halt> {
@@ -174,6 +182,13 @@ impl Run<'_> {
         if refusal.is_none() && headers.get(b":method") == Some(b"CONNECT") {
             self.world.borrow_mut().fatal.push(CONNECTS.into());
         }
+        let told = TOLD_TO_ROUTER.iter().map(|name| format!("x-envoy-{name}"));
+        for name in told.filter(|name| headers.get(name.as_bytes()).is_some()) {
+            self.world.borrow_mut().fatal.push(format!(
+                "a filter tells Envoy's router what to do by `{name}`, which this host doesn't play: run the scenario in Envoy, or \
+                 say it by `given: {{retries: ...}}`"
+            ));
+        }
         self.stream.count();
         self.stream.connected = self.world.borrow().connected;
         let headers = self.stream.request.headers.clone().unwrap_or_default();
@@ -233,6 +248,8 @@ impl Run<'_> {
         }
         if side == Side::Response {
             self.end();
+        } else {
+            self.stream.asked_at = Some(self.world.borrow().clock.now());
         }
     }
 

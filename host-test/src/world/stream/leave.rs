@@ -3,9 +3,13 @@
 //! Over HTTP/1 whoever leaves closes the connection, over HTTP/2 the stream is reset.
 
 use super::{Halt, Run};
-use crate::{envoy::versions, world::head};
+use crate::{
+    envoy::versions,
+    world::{head, reply::Reply},
+};
 
 /// Bits of `response.flags`: the places of Envoy's `CoreResponseFlag`.
+const UPSTREAM_REQUEST_TIMEOUT: u64 = 1 << 2;
 const UPSTREAM_REMOTE_RESET: u64 = 1 << 4;
 const UPSTREAM_CONNECTION_TERMINATION: u64 = 1 << 6;
 const DOWNSTREAM_CONNECTION_TERMINATION: u64 = 1 << 14;
@@ -27,11 +31,7 @@ impl Run<'_> {
     /// What the upstream says is no HTTP.
     pub fn upstream_babbles(&mut self) -> Result<(), Halt> {
         self.stream.flags |= UPSTREAM_PROTOCOL_ERROR;
-        if self.stream.response.headers.is_some() {
-            self.stream.details = Some("upstream_reset_after_response_started{protocol_error}".into());
-            return Err(Halt::Cut);
-        }
-        Err(Halt::Replied(head::reset_in(502, "protocol error", self.stream.attempt)))
+        Err(self.breaks_off(502, "protocol error"))
     }
 
     /// The upstream takes the request for broken: over HTTP/2 it resets the stream, or closes the connection where
@@ -50,11 +50,7 @@ impl Run<'_> {
             return self.upstream_babbles();
         }
         self.stream.flags |= UPSTREAM_CONNECTION_TERMINATION;
-        if self.stream.response.headers.is_some() {
-            self.stream.details = Some("upstream_reset_after_response_started{connection_termination}".into());
-            return Err(Halt::Cut);
-        }
-        Err(Halt::Replied(head::reset_in(503, "connection termination", self.stream.attempt)))
+        Err(self.breaks_off(503, "connection termination"))
     }
 
     /// The upstream leaves before it said all. A head without the rest of its message is an error of
@@ -67,11 +63,32 @@ impl Run<'_> {
             (false, true) => ("protocol error", UPSTREAM_PROTOCOL_ERROR),
         };
         self.stream.flags |= flag;
-        let named = reason.replace(' ', "_");
-        if started {
-            self.stream.details = Some(format!("upstream_reset_after_response_started{{{named}}}"));
-            return Err(Halt::Cut);
+        Err(self.breaks_off(if flag == UPSTREAM_PROTOCOL_ERROR { 502 } else { 503 }, reason))
+    }
+
+    /// The upstream took too long.
+    pub fn upstream_is_late(&mut self) -> Result<(), Halt> {
+        self.stream.flags |= UPSTREAM_REQUEST_TIMEOUT;
+        let late = Reply::plain(504, "upstream request timeout", "response_timeout");
+        if self.stream.client.is_none() {
+            return Err(Halt::Replied(late));
         }
-        Err(Halt::Replied(head::reset_in(503, reason, self.stream.attempt)))
+        self.stream.details = Some(late.details());
+        Err(Halt::Cut)
+    }
+
+    /// The response ends where it is. A client that has nothing of it yet, because a filter holds the head, is
+    /// answered past all filters.
+    fn breaks_off(&mut self, status: u32, reason: &str) -> Halt {
+        let reset = head::reset_in(status, reason, self.stream.attempt);
+        if self.stream.response.headers.is_none() {
+            return Halt::Replied(reset);
+        }
+        let details = format!("upstream_reset_after_response_started{{{}}}", reason.replace(' ', "_"));
+        if self.stream.client.is_none() {
+            return Halt::Replied(Reply { details, ..reset });
+        }
+        self.stream.details = Some(details);
+        Halt::Cut
     }
 }

@@ -66,6 +66,8 @@ struct Pass {
     /// The filter keeps the body, and sees all of it in each callback; until its next one, even where it was
     /// resumed.
     buffering: bool,
+    /// It is being resumed from where it was shown nothing, so that it meets what is let on itself.
+    from_here: bool,
 }
 
 /// A filter's place in a stream.
@@ -163,6 +165,8 @@ pub struct Stream {
     shown_behind_end: bool,
     /// A request whose answer has no body.
     pub head_request: bool,
+    /// A request that came as one of gRPC, whatever filters make of it.
+    grpc: bool,
     /// Which attempt reaches the upstream, from 1.
     pub attempt: u32,
     /// Whether the response is the upstream's.
@@ -173,7 +177,12 @@ pub struct Stream {
     unsent: bool,
     /// Whether there is a connection to the upstream, of which filters can read.
     pub connected: bool,
+    /// When the router had all of the request.
+    asked_at: Option<u64>,
 }
+
+/// How long the upstream has for all of its answer, as routes say that say nothing. Nanoseconds.
+const ROUTE_TIMEOUT: u64 = 15_000_000_000;
 
 impl Stream {
     /// A stream through so many filters that begins now.
@@ -214,17 +223,30 @@ impl Stream {
             broken_off: false,
             shown_behind_end: false,
             head_request: false,
+            grpc: false,
             attempt: 1,
             answered: false,
             dispatching: false,
             unsent: false,
             connected: false,
+            asked_at: None,
         }
     }
 
     /// What the client sent was worked off, and what is meant for it leaves.
     pub fn dispatched(&mut self) {
         (self.dispatching, self.unsent) = (false, false);
+    }
+
+    /// When the router gives its upstream up.
+    pub fn times_out(&self) -> Option<u64> {
+        let waits = !self.ended && !self.replied && !self.response.ended;
+        self.asked_at.filter(|_| waits).map(|asked| asked.saturating_add(ROUTE_TIMEOUT))
+    }
+
+    /// The client was told to go on with its request, by a status of its own.
+    pub fn goes_on(&mut self) {
+        self.code = Some(100);
     }
 
     pub fn behind(&self) -> &Behind {

@@ -6,12 +6,20 @@
 //! 3. On, said to the body, takes a waiting head along.
 //! 4. Resuming lets on what waits behind the filter: head, body, trailers. From within a callback it takes
 //!    effect when that returns, and before its answer does: what it lets on meets the answer no more.
+//! 5. A filter that was shown nothing and is resumed meets body and trailers itself. If it keeps the body then, and lets the
+//!    trailers on, it is resumed again: the body goes nowhere, and the trailers come to it twice.
 
 use super::{
     Halt, Iteration, Run,
     piece::{count, too_large},
 };
-use crate::world::{Headers, Phase, Side, exchange::Half, head, reply::Reply, wire};
+use crate::world::{
+    Headers, Phase, Side,
+    exchange::Half,
+    head,
+    reply::{Reply, is_grpc},
+    wire,
+};
 
 impl Run<'_> {
     /// The filter at a place, counted from where the message comes.
@@ -34,6 +42,7 @@ impl Run<'_> {
             self.stream.code = code;
         }
         if side == Side::Request {
+            self.stream.grpc = self.stream.request.headers.as_ref().is_some_and(is_grpc);
             self.choose_route();
         }
         self.headers_from(side, 0, end)
@@ -162,6 +171,10 @@ impl Run<'_> {
                 return self.keep(side, data);
             }
             if pass.ended {
+                if kept {
+                    // Envoy shows it to nobody any more, and keeps it.
+                    self.put_back(side, data);
+                }
                 return Ok(());
             }
             pass.ended = end;
@@ -262,7 +275,9 @@ impl Run<'_> {
     pub(super) fn let_on(&mut self, side: Side, seat: usize) -> Result<(), Halt> {
         let place = self.seat(side, seat);
         let Some(pass) = self.pass(side, seat) else { return Ok(()) };
-        let shown_nothing = matches!(pass.iteration, Iteration::StoppedAll { .. });
+        // Resumed again in the middle of that, it meets everything a second time.
+        pass.from_here |= matches!(pass.iteration, Iteration::StoppedAll { .. });
+        let shown_nothing = pass.from_here;
         pass.iteration = Iteration::Continue;
         let head_waits = !std::mem::replace(&mut pass.head_on, true);
         // A filter that was shown nothing is shown now what came meanwhile.
@@ -279,6 +294,9 @@ impl Run<'_> {
         }
         if has_trailers {
             self.trailers_from(side, from)?;
+        }
+        if let Some(pass) = self.pass(side, seat) {
+            pass.from_here = false;
         }
         Ok(())
     }

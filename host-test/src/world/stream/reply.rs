@@ -1,7 +1,11 @@
 //! A response that somebody in the chain gives in the upstream's place.
 
 use super::{Halt, Run};
-use crate::world::{Headers, Side, reply::Reply, wire};
+use crate::world::{
+    Headers, Side,
+    reply::{Reply, is_grpc},
+    wire,
+};
 
 impl Run<'_> {
     pub(super) fn reply(&mut self, reply: Reply) -> Result<(), Halt> {
@@ -21,7 +25,7 @@ impl Run<'_> {
         }
         self.stream.details = Some(reply.details());
         self.stream.replied = true;
-        let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let (headers, body) = reply.into_response(self.stream.grpc);
         let bodiless = body.is_empty() || self.stream.head_request;
         if let Err(halt) = self.head(Side::Response, headers, bodiless) {
             // While the client's bytes are worked off the stream isn't taken apart.
@@ -59,7 +63,7 @@ impl Run<'_> {
             self.stream.seats.iter().rev().filter_map(|seat| Some((seat.id?, seat.root.clone()?))).collect();
         self.stream.details = Some(String::new());
         self.end();
-        let (headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let (headers, body) = reply.into_response(self.stream.grpc);
         let lines = u32::try_from(headers.lines().len()).unwrap_or(u32::MAX);
         let bodiless = body.is_empty() || self.stream.head_request;
         for (id, root) in seats {
@@ -72,6 +76,7 @@ impl Run<'_> {
     /// The request is refused before any filter saw it; `known` is what is known of its head.
     pub fn refuse(&mut self, known: Option<Headers>, reply: Reply) {
         self.stream.hosted = known.is_some();
+        self.stream.grpc = known.as_ref().is_some_and(is_grpc);
         self.stream.request.headers = known;
         self.direct(reply);
     }
@@ -88,7 +93,7 @@ impl Run<'_> {
     fn direct(&mut self, reply: Reply) {
         self.stream.details = Some(reply.details());
         self.stream.code = Some(u64::from(reply.status));
-        let (mut headers, body) = reply.into_response(self.stream.request.headers.as_ref());
+        let (mut headers, body) = reply.into_response(self.stream.grpc);
         wire::sanitise_response(&mut headers, self.stream.http2);
         let mut message = wire::head(&headers);
         self.date(&mut headers);
