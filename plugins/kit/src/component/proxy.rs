@@ -105,12 +105,12 @@ impl StatefulHost for Proxy {
         None
     }
 
-    /// A gateway keeps them anyway.
     /// A gateway hands over what its upstream answered.
     fn response_details(&mut self) -> Vec<u8> {
         b"via_upstream".to_vec()
     }
 
+    /// A gateway keeps them anyway.
     fn keep_record(&mut self, _: &str) {}
 
     fn earlier_record(&mut self, name: &str) -> Option<Vec<u8>> {
